@@ -1,0 +1,207 @@
+"""Everything that depends on the Detectron2 version; import it before any other Detectron2 module.
+
+v0.5 and v0.6 are from 2021. They import names that later NumPy, Pillow and setuptools releases
+removed, and they insist on their compiled extension ``detectron2._C`` although nothing here needs
+it. :func:`install` lends them what they miss, and only what their own sources ask for: on the
+main branch nothing is missing, so nothing is done. Versions are told apart by features, because
+v0.6 and main carry the same version string.
+"""
+
+import importlib.util
+import inspect
+import logging
+import re
+import sys
+import types
+import warnings
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import detectron2
+import numpy as np
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+# What the removed aliases stood for: https://numpy.org/doc/stable/release/1.20.0-notes.html and
+# https://pillow.readthedocs.io/en/stable/deprecations.html
+_NUMPY_ALIASES = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "object": object,
+    "str": str,
+}
+_PILLOW_ALIASES = {
+    "LINEAR": Image.Resampling.BILINEAR,
+    "CUBIC": Image.Resampling.BICUBIC,
+    "ANTIALIAS": Image.Resampling.LANCZOS,
+}
+_MODEL_ZOO = "detectron2.model_zoo.model_zoo"
+COCO_MAX_DETECTIONS = 100
+
+
+def install() -> None:
+    """Make the installed Detectron2 importable; calling it again changes nothing."""
+    sources = _detectron2_sources()
+    _add_aliases(np, _NUMPY_ALIASES, asked=set(re.findall(r"\bnp\.(\w+)\b", sources)))
+    _add_aliases(Image, _PILLOW_ALIASES, asked=set(re.findall(r"\bImage\.(\w+)\b", sources)))
+    if _needs_extension() and importlib.util.find_spec("detectron2._C") is None:
+        _install_extension_stand_in()
+        if importlib.util.find_spec("pkg_resources") is None:
+            sys.meta_path.insert(0, _ModelZooFinder)
+    # The advice (pin setuptools) is for Detectron2's authors and is followed here already.
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated", module=re.escape(_MODEL_ZOO))
+    _import_quietly()
+
+
+@lru_cache(maxsize=1)
+def _detectron2_sources() -> str:
+    """The Python text of the installed Detectron2, to see which removed names it still uses."""
+    package = Path(detectron2.__file__).parent
+    return "\n".join(p.read_text(encoding="utf-8") for p in sorted(package.rglob("*.py")))
+
+
+def _add_aliases(module: types.ModuleType, aliases: dict[str, Any], asked: set[str]) -> None:
+    """Set those of ``aliases`` that are asked for and missing; never override what exists."""
+    for name in asked & aliases.keys():
+        with warnings.catch_warnings():  # NumPy 1.20 to 1.26 warn when such a name is looked up
+            warnings.simplefilter("ignore")
+            missing = not hasattr(module, name)
+        if missing:
+            setattr(module, name, aliases[name])
+
+
+def _needs_extension() -> bool:
+    """Whether ``detectron2.layers`` imports ``_C`` unconditionally (main only tries to)."""
+    layers = Path(detectron2.__file__).parent / "layers"
+    unguarded = re.compile(r"^from detectron2 import _C\b", re.MULTILINE)
+    return any(unguarded.search(p.read_text(encoding="utf-8")) for p in layers.glob("*.py"))
+
+
+def _install_extension_stand_in() -> None:
+    """Put a ``detectron2._C`` in place that knows the three functions of the environment report.
+
+    Everything else of it is compiled code and raises an ``AttributeError`` that says so.
+    """
+
+    def missing(name: str) -> Any:
+        raise AttributeError(
+            f"detectron2._C.{name} is compiled code, and this Detectron2 was installed without it; "
+            "build Detectron2 from source to use it"
+        )
+
+    stand_in = types.ModuleType("detectron2._C", "Stand-in for the compiled extension.")
+    stand_in.__spec__ = ModuleSpec(stand_in.__name__, loader=None, origin="onenet.compat")
+    stand_in.get_compiler_version = lambda: "not compiled"
+    stand_in.get_cuda_version = lambda: "not compiled"
+    stand_in.has_cuda = lambda: False
+    stand_in.__getattr__ = missing
+    sys.modules[stand_in.__name__] = stand_in
+    detectron2._C = stand_in
+
+
+class _ModelZooFinder:
+    """Finds the one module that needs ``pkg_resources``, which setuptools dropped in release 82."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != _MODEL_ZOO:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.origin:
+            spec.loader = _PkgResourcesLender(name, spec.origin)
+        return spec
+
+
+class _PkgResourcesLender(SourceFileLoader):
+    """Runs a module with a small ``pkg_resources`` that nobody else gets to see."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        lent = types.ModuleType("pkg_resources")
+        lent.resource_filename = lambda package, name: str(
+            Path(sys.modules[package].__file__).parent / name
+        )
+        sys.modules.setdefault(lent.__name__, lent)
+        try:
+            super().exec_module(module)
+        finally:
+            if sys.modules.get(lent.__name__) is lent:
+                del sys.modules[lent.__name__]
+
+
+def _import_quietly() -> None:
+    """Import what scripts functions at import time, without a warning for each of them.
+
+    The filter holds for this import only: a user's own ``torch.jit.script`` still warns.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit\.script")
+        importlib.import_module("detectron2.modeling")
+
+
+def has_fast_coco_eval() -> bool:
+    """Whether Detectron2's compiled COCO evaluation is there."""
+    try:
+        from detectron2 import _C
+    except ImportError:
+        return False
+    return hasattr(_C, "COCOevalEvaluateImages")
+
+
+def coco_evaluator_kwargs(cfg: Any) -> dict[str, Any]:
+    """Keyword arguments of ``COCOEvaluator`` that this Detectron2 understands.
+
+    Args:
+        cfg: read for ``TEST.DETECTIONS_PER_IMAGE``. More than COCO's own 100 count only where
+            the evaluator can be told so (not in v0.5).
+
+    Returns:
+        ``use_fast_impl`` and, where it exists, ``max_dets_per_image``. ``tasks``, ``distributed``
+        and ``output_dir`` are the caller's.
+    """
+    from detectron2.evaluation import COCOEvaluator
+
+    kwargs: dict[str, Any] = {"use_fast_impl": has_fast_coco_eval()}
+    if "max_dets_per_image" in inspect.signature(COCOEvaluator.__init__).parameters:
+        kwargs["max_dets_per_image"] = max(COCO_MAX_DETECTIONS, cfg.TEST.DETECTIONS_PER_IMAGE)
+    return kwargs
+
+
+class TrainerStateMixin:
+    """Makes ``--resume`` continue the optimizer too, from a checkpoint of any version.
+
+    ``DefaultTrainer`` of v0.5 and v0.6 neither saves nor loads the state of its inner trainer
+    (optimizer, gradient scaler), while main fails on a checkpoint that lacks it. Put it in front:
+    ``class Trainer(TrainerStateMixin, DefaultTrainer)``.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the trainer with the inner trainer's under ``_trainer``, as main has it."""
+        state = super().state_dict()
+        if "_trainer" not in state:
+            state["_trainer"] = self._trainer.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore iteration, hooks and, where the checkpoint holds it, the inner trainer."""
+        from detectron2.engine import DefaultTrainer, TrainerBase
+
+        inner = state_dict.get("_trainer")
+        if inner is None:
+            logger.warning(
+                "The checkpoint holds no optimizer state (Detectron2 v0.5 and v0.6 do not save "
+                "it): resuming with a fresh optimizer at iteration %d.",
+                state_dict["iteration"] + 1,
+            )
+            TrainerBase.load_state_dict(self, state_dict)
+            return
+        super().load_state_dict(state_dict)
+        if "load_state_dict" not in vars(DefaultTrainer):
+            self._trainer.load_state_dict(inner)
+
+
+install()
