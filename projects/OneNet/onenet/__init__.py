@@ -11,3 +11,20 @@ except ImportError as error:
     ) from None
 
 from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
+
+from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+from .criterion import Criterion
+from .min_cost import MinCost
+from .structures import Assignment, GroundTruth, Predictions, Priors
+
+__all__ = [
+    "ASSIGNER_REGISTRY",
+    "Assigner",
+    "Assignment",
+    "Criterion",
+    "GroundTruth",
+    "MinCost",
+    "Predictions",
+    "Priors",
+    "build_assigner",
+]

@@ -1,0 +1,51 @@
+"""The assigner interface and its registry."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.utils.registry import Registry
+from torch import nn
+
+from .errors import ConfigError, nearest
+from .structures import Assignment, GroundTruth, Predictions, Priors
+
+ASSIGNER_REGISTRY = Registry("ASSIGNER")
+ASSIGNER_REGISTRY.__doc__ = """
+Label assigners, selected by ``MODEL.OneNet.ASSIGNER.NAME``. A registered object is called with
+the config and returns an :class:`Assigner`; decorate its constructor with
+``detectron2.config.configurable`` to keep the class itself free of configs.
+"""
+
+
+class Assigner(nn.Module):
+    """Decides which samples are trained towards which ground truths.
+
+    An assigner is a pure function of its three arguments: it reads no config, knows no head, and
+    computes no loss. It must not synchronise with the device (no ``.item()``, ``nonzero``, boolean
+    gather, ...), which running it on ``device="meta"`` proves.
+    """
+
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        """Assign the samples of B images.
+
+        Args:
+            priors: the R samples, the same for every image.
+            predictions: logits (B, R, K) and boxes (B, R, 4) of the same samples.
+            gt: G padded ground truths for each of B images.
+        """
+        raise NotImplementedError
+
+
+def build_assigner(cfg: CfgNode) -> Assigner:
+    """Build the assigner that ``MODEL.OneNet.ASSIGNER.NAME`` selects.
+
+    Raises:
+        ConfigError: no assigner of that name is registered.
+    """
+    name = cfg.MODEL.OneNet.ASSIGNER.NAME
+    if name not in ASSIGNER_REGISTRY:
+        valid = [registered for registered, _ in ASSIGNER_REGISTRY]
+        raise ConfigError(
+            f'MODEL.OneNet.ASSIGNER.NAME: unknown assigner "{name}".{nearest(name, valid)}'
+        )
+    return ASSIGNER_REGISTRY.get(name)(cfg)

@@ -1,0 +1,99 @@
+"""Box and point geometry that assigners, heads and losses share.
+
+Everything here is elementwise or broadcasting tensor code: no synchronisation, float32 out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Areas below this (square pixels) are treated as this, so that 0 / 0 is 0.
+MIN_AREA = 1e-7
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """Area of (..., 4) boxes in square pixels, 0 for inverted boxes."""
+    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
+    return width * height
+
+
+def box_centers(boxes: Tensor) -> Tensor:
+    """Centres (..., 2) of (..., 4) boxes."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def decode_ltrb(points: Tensor, distances: Tensor) -> Tensor:
+    """Boxes from points and the distances to their sides.
+
+    Args:
+        points: (..., 2) x, y in pixels.
+        distances: (..., 4) left, top, right, bottom in pixels.
+    """
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
+
+
+def encode_ltrb(points: Tensor, boxes: Tensor) -> Tensor:
+    """Distances (..., 4) left, top, right, bottom from points (..., 2) to box sides, in pixels.
+
+    A distance is negative where the point lies outside of that side.
+    """
+    return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
+
+
+def elementwise_iou_giou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of corresponding boxes.
+
+    Unlike torchvision's loss this has no boolean gather, which would wait for the device.
+    Source of GIoU: Rezatofighi et al., CVPR 2019.
+
+    Args:
+        boxes: (..., 4).
+        others: (..., 4), broadcastable to ``boxes``.
+
+    Returns:
+        IoU in [0, 1] and GIoU in [-1, 1], each (...). Two boxes without area have both 0.
+    """
+    inner = torch.minimum(boxes[..., 2:], others[..., 2:])
+    inner = inner - torch.maximum(boxes[..., :2], others[..., :2])
+    outer = torch.maximum(boxes[..., 2:], others[..., 2:])
+    outer = outer - torch.minimum(boxes[..., :2], others[..., :2])
+    intersection = inner.clamp(min=0).prod(dim=-1)
+    union = box_area(boxes) + box_area(others) - intersection
+    hull = outer.clamp(min=0).prod(dim=-1)
+    iou = intersection / union.clamp(min=MIN_AREA)
+    return iou, iou - (hull - union) / hull.clamp(min=MIN_AREA)
+
+
+def grid_points(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """Centres of the cells of a feature map, row by row.
+
+    Returns:
+        (height * width, 2) float32 x, y in pixels: ``index * stride + stride // 2``, as OneNet,
+        FCOS and CenterNet place them.
+    """
+    y = torch.arange(height, dtype=torch.float32, device=device) * stride + stride // 2
+    x = torch.arange(width, dtype=torch.float32, device=device) * stride + stride // 2
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def square_boxes(points: Tensor, size: Tensor) -> Tensor:
+    """Squares (R, 4) of side ``size`` (R,) pixels around points (R, 2)."""
+    half = size[:, None] / 2
+    return torch.cat([points - half, points + half], dim=-1)
+
+
+def gather_samples(values: Tensor, index: Tensor) -> Tensor:
+    """Pick samples (or ground truths) of each image.
+
+    Args:
+        values: (B, R) or (B, R, C).
+        index: (B, P) int64 into R.
+
+    Returns:
+        (B, P) or (B, P, C).
+    """
+    if values.dim() == 2:
+        return values.gather(1, index)
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

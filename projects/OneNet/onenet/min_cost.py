@@ -1,0 +1,199 @@
+"""OneNet's assigner: each ground truth gets the one sample of least cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from detectron2.config import configurable
+from torch import Tensor
+
+from .assigner import ASSIGNER_REGISTRY, Assigner
+from .costs import box_cost, center_cost, class_cost, outside_level_range
+from .errors import ConfigError, nearest
+from .hungarian import solve_hungarian
+from .structures import Assignment, GroundTruth, Predictions, Priors
+
+# Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
+NON_FINITE_COST = 1e8
+# Added where a ground truth does not belong on the level of the sample; the reference's number.
+WRONG_LEVEL_COST = 9999.0
+
+SOLVERS = ("argmin", "hungarian")
+LOCATIONS = ("predicted_box", "prior_box", "prior_point")
+
+
+@ASSIGNER_REGISTRY.register()
+class MinCost(Assigner):
+    """Minimum-cost label assignment.
+
+    1. The cost of a (sample, ground truth) pair is a weighted sum of the focal classification
+       cost, the normalised L1 distance of the boxes and their negative GIoU.
+    2. ``argmin``: each ground truth takes its cheapest sample; two may share one (the paper, and
+       the default). ``hungarian``: each takes a sample of its own at least total cost (what the
+       released code runs).
+    3. Every other sample is negative.
+
+    Source: OneNet (Sun et al., ICML 2021), section 3.2 and algorithm 1; PeizeSun/OneNet
+    ``loss.py`` and ``loss_predefine.py``.
+
+    The boxes of the location cost are the predicted ones or, for ablation (``PRE_DEFINE``), the
+    prior boxes or points. With points there is no GIoU term, and with ``size_ranges`` samples of a
+    level that is not meant for the size of the ground truth cost ``WRONG_LEVEL_COST`` more.
+
+    Deviation: where a predicted box and a ground truth both have no area, the reference divides 0
+    by 0; here their GIoU is 0.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        class_weight: float = 2.0,
+        l1_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        solver: str = "argmin",
+        location: str = "predicted_box",
+        size_ranges: Sequence[Sequence[float]] | None = None,
+        max_pairs: int = 1 << 20,
+    ):
+        """
+        Args:
+            class_weight, l1_weight, giou_weight: weights of the three costs; 0 leaves one out.
+            alpha, gamma: of the focal classification cost.
+            solver: "argmin" or "hungarian".
+            location: "predicted_box", "prior_box" or "prior_point".
+            size_ranges: smallest and largest size in pixels for each level, with "prior_point".
+            max_pairs: the cost of at most this many (sample, ground truth) pairs is in memory at
+                once. The result does not depend on it.
+
+        Raises:
+            ConfigError: an unknown ``solver`` or ``location``.
+        """
+        super().__init__()
+        _check_choice("MODEL.OneNet.ASSIGNER.SOLVER", solver, SOLVERS)
+        _check_choice("location", location, LOCATIONS)
+        if max_pairs < 1:
+            raise ConfigError(f"MODEL.OneNet.ASSIGNER.MAX_PAIRS must be positive, got {max_pairs}.")
+        self.class_weight = class_weight
+        self.l1_weight = l1_weight
+        self.giou_weight = giou_weight
+        self.alpha = alpha
+        self.gamma = gamma
+        self.solver = solver
+        self.location = location
+        self.max_pairs = max_pairs
+        ranges = None if size_ranges is None else torch.tensor(size_ranges, dtype=torch.float32)
+        self.register_buffer("size_ranges", ranges, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg):
+        onenet = cfg.MODEL.OneNet
+        location, ranges = "predicted_box", None
+        if onenet.PRE_DEFINE:
+            location = "prior_box" if onenet.HEAD == "RetinaNet" else "prior_point"
+            ranges = onenet.OBJECT_SIZES_OF_INTEREST if onenet.HEAD == "FCOS" else None
+        return {
+            "class_weight": onenet.CLASS_COST,
+            "l1_weight": onenet.L1_COST,
+            "giou_weight": onenet.GIOU_COST,
+            "alpha": onenet.ALPHA,
+            "gamma": onenet.GAMMA,
+            "solver": onenet.ASSIGNER.SOLVER,
+            "location": location,
+            "size_ranges": ranges,
+            "max_pairs": onenet.ASSIGNER.MAX_PAIRS,
+        }
+
+    @torch.no_grad()
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        if self.solver == "argmin":
+            _, sample = self._cheapest(priors, predictions, gt, count=1)
+            sample, matched = sample[..., 0], gt.valid
+        else:
+            count = min(gt.labels.shape[1], len(priors))
+            cost, sample = self._cheapest(priors, predictions, gt, count)
+            sample, matched = solve_hungarian(cost, sample, gt.valid)
+        slots = torch.arange(sample.shape[1], device=sample.device).expand_as(sample)
+        return Assignment(
+            sample=sample.masked_fill(~matched, 0),
+            gt=slots,
+            weight=matched.float(),
+            score=torch.ones_like(sample, dtype=torch.float32),
+            num_samples=len(priors),
+        )
+
+    def cost_matrix(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
+        """Total cost of every pair, (B, G, R) float32, finite."""
+        cost = self._location_cost(priors, predictions, gt)
+        if self.class_weight != 0:
+            logits = predictions.logits.float()
+            cost.add_(
+                class_cost(logits, gt.labels, self.alpha, self.gamma), alpha=self.class_weight
+            )
+        return torch.nan_to_num_(
+            cost, nan=NON_FINITE_COST, posinf=NON_FINITE_COST, neginf=NON_FINITE_COST
+        )
+
+    def _location_cost(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
+        if self.location == "predicted_box":
+            return box_cost(predictions.boxes.float(), gt, self.l1_weight, self.giou_weight)
+        if self.location == "prior_box":
+            boxes = priors.boxes.expand(len(gt.boxes), -1, -1)
+            return box_cost(boxes, gt, self.l1_weight, self.giou_weight)
+        cost = center_cost(priors.points, gt).mul_(self.l1_weight)
+        if self.size_ranges is not None:
+            outside = outside_level_range(priors.points, self.size_ranges[priors.level], gt)
+            cost.add_(outside, alpha=WRONG_LEVEL_COST)
+        return cost
+
+    def _cheapest(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """The ``count`` cheapest samples of each ground truth: cost, index, each (B, G, count).
+
+        Works piece by piece over the samples, so that a piece's costs stay in the cache (and in
+        memory); of equal costs the lowest index wins.
+        """
+        costs, samples = [], []
+        step = max(1, self.max_pairs // gt.labels.numel())
+        for start, part in _pieces(priors, predictions, step):
+            cost = self.cost_matrix(*part, gt)
+            if count == 1:
+                cost, index = cost.min(dim=-1, keepdim=True)
+            else:
+                cost, index = cost.topk(min(count, cost.shape[-1]), largest=False)
+            costs.append(cost)
+            samples.append(index + start)
+        if len(costs) == 1:
+            return costs[0], samples[0]
+        cost, sample = torch.cat(costs, dim=-1), torch.cat(samples, dim=-1)
+        if count == 1:
+            cost, best = cost.min(dim=-1, keepdim=True)
+        else:
+            cost, best = cost.topk(count, largest=False)
+        return cost, sample.gather(-1, best)
+
+
+def _pieces(
+    priors: Priors, predictions: Predictions, step: int
+) -> Iterator[tuple[int, tuple[Priors, Predictions]]]:
+    """Views of ``step`` consecutive samples with the index of the first."""
+    for start in range(0, len(priors), step):
+        piece = slice(start, start + step)
+        part = replace(
+            priors,
+            boxes=priors.boxes[piece],
+            points=priors.points[piece],
+            stride=priors.stride[piece],
+            level=priors.level[piece],
+        )
+        yield start, (part, Predictions(predictions.logits[:, piece], predictions.boxes[:, piece]))
+
+
+def _check_choice(key: str, value: str, valid: Sequence[str]) -> None:
+    if value not in valid:
+        raise ConfigError(f'{key}: unknown value "{value}".{nearest(value, valid)}')

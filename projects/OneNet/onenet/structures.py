@@ -1,0 +1,162 @@
+"""The four types that heads, assigners and losses exchange.
+
+Letters used throughout the project: B images, R samples (locations or anchors, all levels
+concatenated), G padded ground truths, K classes, P pair slots. Boxes are absolute pixels
+(x1, y1, x2, y2), float32, in the padded network input. Every shape is static for a batch, so
+nothing downstream has to ask the device how many objects there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+NEGATIVE = -1
+IGNORED = -2
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What a head knows about its samples before it has seen an image.
+
+    Attributes:
+        boxes: (R, 4) float32, the prior box that IoU rules compare with the ground truth.
+        points: (R, 2) float32, sample centres (x, y) in pixels.
+        stride: (R,) float32, stride of the sample's level in pixels.
+        level: (R,) int64, index of the sample's level, finest first.
+        level_sizes: number of samples of each level; sums to R.
+    """
+
+    boxes: Tensor
+    points: Tensor
+    stride: Tensor
+    level: Tensor
+    level_sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.points.shape[0]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Raw outputs of a head for a batch, in whatever memory layout the convolution left them.
+
+    Attributes:
+        logits: (B, R, K) class logits before the sigmoid.
+        boxes: (B, R, 4) decoded boxes, pixels.
+        quality: (B, R) centerness or objectness logit, None where the head has no such branch.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    quality: Tensor | None = None
+
+    def float(self) -> Predictions:
+        """The same predictions in float32, detached from nothing; a no-op without AMP."""
+        quality = None if self.quality is None else self.quality.float()
+        return Predictions(self.logits.float(), self.boxes.float(), quality)
+
+    def detach(self) -> Predictions:
+        """The same predictions outside of the autograd graph."""
+        quality = None if self.quality is None else self.quality.detach()
+        return Predictions(self.logits.detach(), self.boxes.detach(), quality)
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The annotated objects of a batch, padded to the longest image.
+
+    Attributes:
+        boxes: (B, G, 4) float32, pixels; zeros in padded slots.
+        labels: (B, G) int64, 0-based classes; 0 in padded slots.
+        valid: (B, G) bool, False in padded slots.
+        image_size: (B, 2) float32, (height, width) of each image before padding, in pixels.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    valid: Tensor
+    image_size: Tensor
+
+    @classmethod
+    def from_instances(cls, instances: list[Instances]) -> GroundTruth:
+        """Pad the ``gt_boxes`` and ``gt_classes`` of B images to G = max(1, longest image)."""
+        boxes = [x.gt_boxes.tensor.float() for x in instances]
+        labels = [x.gt_classes for x in instances]
+        # One empty row more than any image needs keeps G >= 1 where no image has an object.
+        slots = max(1, *(len(x) for x in labels)) if labels else 1
+        filler = boxes[0].new_zeros(slots, 4), labels[0].new_zeros(slots)
+        device = filler[0].device
+        counts = torch.tensor([len(x) for x in labels], device=device)
+        sizes = torch.tensor([x.image_size for x in instances], dtype=torch.float32, device=device)
+        return cls(
+            boxes=pad_sequence([*boxes, filler[0]], batch_first=True)[:-1],
+            labels=pad_sequence([*labels, filler[1]], batch_first=True)[:-1],
+            valid=torch.arange(slots, device=device) < counts[:, None],
+            image_size=sizes,
+        )
+
+    @property
+    def scale(self) -> Tensor:
+        """(B, 1, 4) width, height, width, height of each unpadded image, in pixels."""
+        return self.image_size.flip(-1).repeat(1, 2)[:, None]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which samples are positive for which ground truths, and how the rest is weighted.
+
+    One-to-one rules have one slot a ground truth (P = G); dense many-to-one rules one slot a
+    sample (P = R, ``sample`` = 0 .. R-1). A sample may serve several ground truths.
+
+    Attributes:
+        sample: (B, P) int64, index into the R samples.
+        gt: (B, P) int64, index into the G ground truths.
+        weight: (B, P) float32 >= 0; 0 marks an unused slot.
+        score: (B, P) float32, classification target of the pair; 1 is a hard label.
+        cls_weight: (B, R, 1) or (B, R, K) factor of the elementwise class loss, 0 = ignored;
+            None = 1 everywhere.
+        normalizer: () what this process adds to the denominator of every loss; None = its
+            number of valid ground truths. The criterion sums it over all processes.
+        num_samples: R. None is allowed where P = R or ``cls_weight`` is given.
+    """
+
+    sample: Tensor
+    gt: Tensor
+    weight: Tensor
+    score: Tensor
+    cls_weight: Tensor | None = None
+    normalizer: Tensor | None = None
+    num_samples: int | None = None
+
+    @property
+    def positive(self) -> Tensor:
+        """(B, P) bool, the slots in use."""
+        return self.weight > 0
+
+    def dense_gt(self) -> Tensor:
+        """The assignment as a label map.
+
+        Returns:
+            (B, R) int64: index of the ground truth that the sample is positive for (the lowest,
+            where there are several), -1 negative, -2 ignored.
+        """
+        num_samples = self._num_samples()
+        unassigned = torch.iinfo(torch.int64).max
+        gt = self.gt.masked_fill(~self.positive, unassigned)
+        dense = gt.new_full((gt.shape[0], num_samples), unassigned)
+        dense = dense.scatter_reduce(1, self.sample, gt, "amin")
+        background = torch.full_like(dense, NEGATIVE)
+        if self.cls_weight is not None:
+            ignored = (self.cls_weight == 0).all(dim=-1)
+            background = background.masked_fill(ignored, IGNORED)
+        return torch.where(dense == unassigned, background, dense)
+
+    def _num_samples(self) -> int:
+        if self.num_samples is not None:
+            return self.num_samples
+        return self.sample.shape[1] if self.cls_weight is None else self.cls_weight.shape[1]
