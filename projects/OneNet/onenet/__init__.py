@@ -12,6 +12,7 @@ except ImportError as error:
 
 from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
+from . import data  # noqa: F401  (registers the digits)
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .criterion import Criterion
 from .min_cost import MinCost

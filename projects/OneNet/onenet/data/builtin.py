@@ -1,0 +1,43 @@
+"""Register the digits datasets with Detectron2; they are made when somebody first reads them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_coco_json
+
+from .build import SPECS, DigitsSpec, datasets_root, ensure_digits
+from .digits import CLASS_NAMES
+
+
+def register_digits(root: str | os.PathLike | None = None) -> None:
+    """Put ``digits_{train,val}`` and ``digits_crowd_{train,val}`` into the catalogs.
+
+    Args:
+        root: folder of all datasets; ``datasets_root()`` by default, read now as Detectron2 does.
+    """
+    root = os.fspath(datasets_root() if root is None else root)
+    for spec in SPECS:
+        for split in spec.scenes:
+            name = f"{spec.name}_{split}"
+            folder = spec.folder(root)
+            DatasetCatalog.register(name, partial(load_digits_scenes, root, spec, split))
+            MetadataCatalog.get(name).set(
+                json_file=str(spec.json_file(folder, split)),
+                image_root=str(spec.image_root(folder, split)),
+                evaluator_type="coco",
+                thing_classes=list(CLASS_NAMES),
+                thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASS_NAMES))},
+            )
+
+
+def load_digits_scenes(root: str, spec: DigitsSpec, split: str) -> list[dict]:
+    """Make the dataset if needed and read one split of it as Detectron2 dataset dicts."""
+    folder = ensure_digits(root, spec)
+    return load_coco_json(
+        str(spec.json_file(folder, split)),
+        str(spec.image_root(folder, split)),
+        f"{spec.name}_{split}",
+    )
