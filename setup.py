@@ -1,20 +1,73 @@
+"""Installs the two packages of this repository; torch is not imported and no URL is needed."""
+
 from setuptools import find_packages, setup
 
-PROJECTS = {"onenet": "projects/OneNet/onenet", "assigners": "projects/Assigners/assigners"}
+PACKAGE_DIR = {"onenet": "projects/OneNet/onenet", "assigners": "projects/Assigners/assigners"}
+
+# What onenet, assigners and the programs import themselves. Detectron2 is not among them: it is
+# built for one PyTorch and one CUDA, so it is yours to choose (docs/installation.md), and no
+# package index holds more than its v0.5.
+REQUIRES = [
+    "torch>=2.1",
+    "torchvision>=0.16",
+    "numpy>=1.23",
+    "scipy>=1.9",
+    "scikit-learn>=1.2",
+    "Pillow>=9.2",
+    "matplotlib>=3.6",
+    "pycocotools>=2.0.6",
+    "fvcore>=0.1.5",
+    "iopath>=0.1.8",
+    "tensorboard>=2.11",
+    "tqdm>=4.60",
+]
+
+EXTRAS = {
+    # What Detectron2 v0.5 imports at run time beside the above. Its own metadata pins releases of
+    # black and iopath from 2021, so tools/install.sh installs it without dependencies and takes
+    # these instead.
+    "detectron2": [
+        "cloudpickle>=2.0",
+        "hydra-core>=1.1",
+        "omegaconf>=2.1",
+        # Not opencv-python: that wheel needs the system's libGL, which slim images lack.
+        "opencv-python-headless>=4.5",
+        "setuptools<81",  # detectron2.model_zoo imports pkg_resources
+        "tabulate>=0.8",
+        "termcolor>=1.1",
+        "yacs>=0.1.8",
+    ],
+    "dev": [
+        "hypothesis>=6.80",
+        "pre-commit>=3.0",
+        "pytest>=8.0",
+        "pytest-xdist>=3.3",
+        "ruff>=0.15",
+    ],
+    "export": [
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
+        "onnxscript>=0.3",
+    ],
+}
 
 
-def packages():
-    for name, folder in PROJECTS.items():
-        yield name
-        yield from (f"{name}.{sub}" for sub in find_packages(folder))
+def list_packages() -> list[str]:
+    """Names of all packages and subpackages, for both folders of ``projects``."""
+    subpackages = [
+        f"{name}.{sub}" for name, folder in PACKAGE_DIR.items() for sub in find_packages(folder)
+    ]
+    return [*PACKAGE_DIR, *subpackages]
 
 
 setup(
     name="onenet-detectron2",
     version="0.1.0",
-    description="OneNet: one-to-one object detection without NMS, as a Detectron2 extension",
+    description="OneNet, a one-to-one detector without NMS, and rival assigners for Detectron2",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=list(packages()),
-    package_dir=PROJECTS,
+    packages=list_packages(),
+    package_dir=PACKAGE_DIR,
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
 )

@@ -1,0 +1,40 @@
+# make demo    install, make the data, train, evaluate, leave pictures and a summary
+# make test    install, lint, run the whole test suite
+#
+# Everything runs in .venv, made on first use. To use an environment of your own instead, where
+# nothing is installed: make demo PYTHON=python
+
+BASE_PYTHON ?= python3
+PYTHON ?= .venv/bin/python
+CHECKED = .
+
+.PHONY: help install demo data test lint format clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install:  ## create .venv with everything in it (does nothing where that is done)
+ifeq ($(PYTHON),.venv/bin/python)
+	@tools/install.sh $(BASE_PYTHON)
+else
+	@$(PYTHON) -c "import onenet, assigners" || \
+		{ echo "First run: $(PYTHON) -m pip install -e '.[dev]'"; exit 1; }
+endif
+
+demo: install  ## train OneNet on the embedded data, evaluate it and draw pictures
+	$(PYTHON) tools/run_demo.py
+
+test: lint  ## lint, then the whole test suite
+	$(PYTHON) -m pytest
+
+lint: install  ## ruff check and format check
+	$(PYTHON) -m ruff check $(CHECKED)
+	$(PYTHON) -m ruff format --check $(CHECKED)
+
+format: install  ## let ruff fix and format the sources
+	$(PYTHON) -m ruff check --fix $(CHECKED)
+	$(PYTHON) -m ruff format $(CHECKED)
+
+clean:  ## remove caches and build leftovers (keeps .venv, data and trained models)
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find projects tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
