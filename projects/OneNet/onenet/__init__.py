@@ -13,8 +13,13 @@ except ImportError as error:
 from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
 from . import data  # noqa: F401  (registers the digits)
+from . import backbone, data  # noqa: F401  (they register backbones and datasets)
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+from .config import add_onenet_config
 from .criterion import Criterion
+from .errors import ConfigError, UserError
+from .heads import DenseHead, build_head
+from .meta_arch import OneNet
 from .min_cost import MinCost
 from .structures import Assignment, GroundTruth, Predictions, Priors
 
@@ -22,10 +27,16 @@ __all__ = [
     "ASSIGNER_REGISTRY",
     "Assigner",
     "Assignment",
+    "ConfigError",
     "Criterion",
+    "DenseHead",
     "GroundTruth",
     "MinCost",
+    "OneNet",
     "Predictions",
     "Priors",
+    "UserError",
+    "add_onenet_config",
     "build_assigner",
+    "build_head",
 ]

@@ -1,0 +1,91 @@
+"""Config keys of OneNet."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode as CN
+
+
+def add_onenet_config(cfg: CN) -> None:
+    """Add the keys of OneNet to a Detectron2 config; stock keys keep their values.
+
+    Names, defaults and meanings that the official implementation has are the same here; keys of
+    this project are marked "new".
+    """
+    onenet = _child(cfg.MODEL, "OneNet")
+    onenet.NUM_CLASSES = 80
+    onenet.HEAD = "CenterNet"  # "CenterNet" (one level, stride 4), "FCOS" or "RetinaNet"
+    onenet.PRE_DEFINE = False  # location cost of fixed points or anchors, not of predicted boxes
+    onenet.NMS = False  # class-wise NMS after top-k, for comparison only
+    onenet.NMS_THRESH = 0.5  # new: its IoU threshold
+    onenet.SCORE_THRESH_TEST = 0.0  # new: detections below this score are dropped
+
+    _add_head_config(onenet)
+    _add_assignment_config(onenet)
+    _add_solver_config(cfg)
+
+
+def _add_head_config(onenet: CN) -> None:
+    # CenterNet head.
+    onenet.IN_FEATURES = ["res2", "res3", "res4", "res5"]  # p3 ... p7 for the other heads
+    onenet.ACTIVATION = "relu"
+    onenet.DECONV_CHANNEL = [2048, 256, 128, 64]
+    onenet.DECONV_KERNEL = [4, 4, 4]
+    onenet.DCN = True  # deformable convolution before each up-sampling step
+    onenet.MODULATE_DEFORM = True
+    onenet.NUM_STAGES = 1  # new: prediction stages in training; inference uses the first alone
+
+    # FCOS and RetinaNet heads.
+    onenet.FEATURES_STRIDE = [8, 16, 32, 64, 128]
+    onenet.OBJECT_SIZES_OF_INTEREST = [
+        [-1, 64],
+        [64, 128],
+        [128, 256],
+        [256, 512],
+        [512, float("inf")],
+    ]
+    onenet.NUM_CONV = 4
+    onenet.CONV_NORM = "GN"
+    onenet.CONV_CHANNELS = 256
+    onenet.CENTERNESS = False  # new: centerness branch, whose sigmoid multiplies the score
+    onenet.PRIOR_SCALE = 8.0  # new: side of the prior box of a location, in strides
+
+    # new: "published" is Xavier-uniform for every weight of the head, as the official code has it;
+    # "prior" starts from bilinear up-sampling, zero offsets and the prior box.
+    onenet.HEAD_INIT = "prior"
+    onenet.PRIOR_PROB = 0.01  # initial score of every sample
+
+
+def _add_assignment_config(onenet: CN) -> None:
+    # Matching costs.
+    onenet.CLASS_COST = 2.0
+    onenet.GIOU_COST = 2.0
+    onenet.L1_COST = 5.0
+
+    # Losses.
+    onenet.CLASS_WEIGHT = 2.0
+    onenet.GIOU_WEIGHT = 2.0
+    onenet.L1_WEIGHT = 5.0
+    onenet.CENTERNESS_WEIGHT = 1.0  # new
+
+    # Focal loss, and the classification cost.
+    onenet.ALPHA = 0.25
+    onenet.GAMMA = 2.0
+
+    # new: which label assigner, see ASSIGNER_REGISTRY.
+    assigner = _child(onenet, "ASSIGNER")
+    assigner.NAME = "MinCost"
+    assigner.SOLVER = "argmin"  # MinCost: "argmin" (the paper) or "hungarian" (the released code)
+    # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once.
+    assigner.MAX_PAIRS = 1 << 18
+
+
+def _add_solver_config(cfg: CN) -> None:
+    cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
+
+
+def _child(parent: CN, name: str) -> CN:
+    """The node ``name`` below ``parent``; another package may have added keys to it before."""
+    if name not in parent:
+        parent[name] = CN()
+    return parent[name]

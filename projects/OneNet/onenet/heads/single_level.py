@@ -1,0 +1,164 @@
+"""OneNet's own head: one map at stride 4 (``MODEL.OneNet.HEAD: "CenterNet"``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import fvcore.nn.weight_init as weight_init
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from torch import Tensor, nn
+
+from ..errors import ConfigError, nearest
+from ..geometry import decode_ltrb
+from ..structures import Predictions, Priors
+from .base import DenseHead
+from .deconv import DeconvPath
+from .priors import point_priors
+
+STRIDE = 4
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+INITS = ("prior", "published")
+
+
+class SingleLevelHead(DenseHead):
+    """Up-samples the backbone's features to stride 4 and predicts there.
+
+    Class logits and the distances (ReLU'd, in pixels) from each location to the four sides of its
+    box. Source: OneNet, section 4 and ``head.py`` of the official implementation, whose parameter
+    names are kept.
+
+    With several stages (training only; OneNet, "multi-head"), each later stage sees the first
+    feature concatenated with that of the stage before, brought back to the same width by a
+    convolution; all stages share all weights and all are supervised.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        num_classes: int,
+        channels: Sequence[int],
+        kernels: Sequence[int] = (4, 4, 4),
+        deformable: bool = True,
+        modulated: bool = True,
+        activation: str = "relu",
+        num_stages: int = 1,
+        init: str = "prior",
+        prior_prob: float = 0.01,
+        prior_scale: float = 8.0,
+        centerness: bool = False,
+    ):
+        """
+        Args:
+            in_channels: channels of the features at strides 4, 8, 16 and 32.
+            num_classes: K.
+            channels, kernels, deformable, modulated: see :class:`DeconvPath`.
+            activation: "relu" or "gelu".
+            num_stages: prediction stages in training.
+            init: "prior" or "published", see :meth:`reset_parameters`.
+            prior_prob: initial score of every sample.
+            prior_scale: side of a prior box in strides; the initial boxes with init "prior".
+            centerness: predict a centerness logit beside the classes.
+
+        Raises:
+            ConfigError: an unknown name, a stage count below 1, or other than four features.
+        """
+        super().__init__()
+        _check(in_channels, channels, activation, num_stages, init)
+        width = channels[-1]
+        self.num_stages = num_stages
+        self.prior_scale = prior_scale
+        self.activation = ACTIVATIONS[activation]
+        self.deconv = DeconvPath(in_channels, channels, kernels, deformable, modulated)
+        self.feat1 = nn.Conv2d(width, width, 3, padding=1)
+        self.cls_score = nn.Conv2d(width, num_classes, 3, padding=1)
+        self.ltrb_pred = nn.Conv2d(width, 4, 3, padding=1)
+        self.centerness = nn.Conv2d(width, 1, 3, padding=1) if centerness else None
+        self.next_stage = nn.Conv2d(2 * width, width, 3, padding=1) if num_stages > 1 else None
+        self.reset_parameters(init, prior_prob)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]):
+        onenet = cfg.MODEL.OneNet
+        return {
+            "in_channels": [input_shape[f].channels for f in onenet.IN_FEATURES],
+            "num_classes": onenet.NUM_CLASSES,
+            "channels": onenet.DECONV_CHANNEL,
+            "kernels": onenet.DECONV_KERNEL,
+            "deformable": onenet.DCN,
+            "modulated": onenet.MODULATE_DEFORM,
+            "activation": onenet.ACTIVATION,
+            "num_stages": onenet.NUM_STAGES,
+            "init": onenet.HEAD_INIT,
+            "prior_prob": onenet.PRIOR_PROB,
+            "prior_scale": onenet.PRIOR_SCALE,
+            "centerness": onenet.CENTERNESS,
+        }
+
+    @torch.no_grad()
+    def reset_parameters(self, init: str, prior_prob: float) -> None:
+        """Initialise the head.
+
+        "published": Xavier-uniform for everything with more than one dimension. That is what the
+        official constructor ends with; it overwrites the bilinear kernels and the zero offsets
+        that its layers had just set.
+        "prior": keeps them, and starts with near-constant outputs: every sample predicts its prior
+        box, so that at first the classes alone decide between samples with similar boxes.
+        """
+        if init == "published":
+            for parameter in self.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+        else:
+            self.deconv.reset_parameters()
+            outputs = [m for m in (self.cls_score, self.ltrb_pred, self.centerness) if m]
+            for conv in outputs:
+                nn.init.normal_(conv.weight, std=0.01)
+            for conv in (self.feat1, self.next_stage):
+                if conv is not None:
+                    weight_init.c2_msra_fill(conv)
+            nn.init.constant_(self.ltrb_pred.bias, self.prior_scale * STRIDE / 2)
+        nn.init.constant_(self.cls_score.bias, -math.log((1 - prior_prob) / prior_prob))
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Predictions], Priors]:
+        first = feature = self.activation(self.feat1(self.deconv(features)))
+        priors = point_priors([first], [STRIDE], self.prior_scale)
+        predictions = [self.predict(first, priors)]
+        for _ in range(1, self.num_stages if self.training else 1):
+            feature = self.activation(self.next_stage(torch.cat([first, feature], dim=1)))
+            predictions.append(self.predict(feature, priors))
+        return predictions, priors
+
+    def predict(self, feature: Tensor, priors: Priors) -> Predictions:
+        """(B, C, H, W) -> predictions at R = H * W samples; the logits stay where they are."""
+        logits = self.cls_score(feature).flatten(2).transpose(1, 2)
+        distances = F.relu(self.ltrb_pred(feature)).float().flatten(2).transpose(1, 2)
+        quality = None
+        if self.centerness is not None:
+            quality = self.centerness(feature).flatten(1)
+        return Predictions(logits, decode_ltrb(priors.points, distances), quality)
+
+
+def _check(
+    in_channels: Sequence[int], channels: Sequence[int], activation: str, stages: int, init: str
+) -> None:
+    if len(in_channels) != 4 or len(channels) != 4:
+        raise ConfigError(
+            "The CenterNet head needs four MODEL.OneNet.IN_FEATURES (strides 4 to 32) and four "
+            f"DECONV_CHANNEL, got {len(in_channels)} and {len(channels)}."
+        )
+    if channels[0] != in_channels[-1]:
+        raise ConfigError(
+            f"MODEL.OneNet.DECONV_CHANNEL starts with {channels[0]}, but the backbone's last "
+            f"feature has {in_channels[-1]} channels; set it to {in_channels[-1]}."
+        )
+    if stages < 1:
+        raise ConfigError(f"MODEL.OneNet.NUM_STAGES must be at least 1, got {stages}.")
+    for key, value, valid in (("ACTIVATION", activation, ACTIVATIONS), ("HEAD_INIT", init, INITS)):
+        if value not in valid:
+            raise ConfigError(f'MODEL.OneNet.{key}: unknown "{value}".{nearest(value, valid)}')
