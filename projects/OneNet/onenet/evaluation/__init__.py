@@ -1,0 +1,24 @@
+"""Evaluation: COCO metrics without and with NMS, and why they differ."""
+
+from .build import build_evaluator
+from .diagnosis import (
+    Matches,
+    diagnose,
+    match_detections,
+    merge_matches,
+    recall_threshold,
+    score_histogram,
+)
+from .nms_evaluator import NMSDiagnosisEvaluator, class_wise_nms
+
+__all__ = [
+    "Matches",
+    "NMSDiagnosisEvaluator",
+    "build_evaluator",
+    "class_wise_nms",
+    "diagnose",
+    "match_detections",
+    "merge_matches",
+    "recall_threshold",
+    "score_histogram",
+]

@@ -1,0 +1,31 @@
+"""From a config to its evaluator."""
+
+import os
+
+from detectron2.config import CfgNode
+
+from onenet.compat import coco_evaluator_kwargs
+
+from .nms_evaluator import NMSDiagnosisEvaluator
+
+
+def build_evaluator(
+    cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+) -> NMSDiagnosisEvaluator:
+    """Build the evaluator of a dataset; for ``DefaultTrainer.build_evaluator``.
+
+    Args:
+        cfg: reads ``OUTPUT_DIR``, ``DATASETS.TEST`` and ``TEST.DETECTIONS_PER_IMAGE``.
+        dataset_name: a registered dataset with boxes, whether it came from a COCO json or not.
+        output_folder: where its files go. By default inference/ in ``OUTPUT_DIR``; with several
+            test datasets a folder for each therein, so that they do not overwrite each other.
+    """
+    if output_folder is None:
+        output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        if len(cfg.DATASETS.TEST) > 1:
+            output_folder = os.path.join(output_folder, dataset_name)
+    return NMSDiagnosisEvaluator(
+        dataset_name,
+        output_folder,
+        coco_options=coco_evaluator_kwargs(cfg),
+    )

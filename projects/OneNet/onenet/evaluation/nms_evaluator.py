@@ -1,0 +1,177 @@
+"""COCO evaluation of the same detections twice, without and with NMS, and the diagnosis between."""
+
+import contextlib
+import io
+import logging
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.structures import BoxMode, Instances
+from detectron2.utils import comm
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from onenet.compat import has_fast_coco_eval
+from onenet.errors import UserError
+
+from .diagnosis import Matches, diagnose, match_detections, merge_matches
+from .summary import BOX_METRICS, format_summary, write_diagnosis
+
+logger = logging.getLogger(__name__)
+
+NMS_IOU = 0.6
+
+
+def class_wise_nms(instances: Instances, iou_threshold: float = NMS_IOU) -> Instances:
+    """Suppress detections that a better one of the same class overlaps.
+
+    Args:
+        instances: detections with ``pred_boxes``, ``scores`` and ``pred_classes``.
+        iou_threshold: a detection goes if its IoU with a kept one is above this.
+
+    Returns:
+        Instances: those that stay, best score first.
+    """
+    boxes = instances.pred_boxes.tensor.float()
+    keep = batched_nms(boxes, instances.scores.float(), instances.pred_classes, iou_threshold)
+    return instances[keep]
+
+
+class NMSDiagnosisEvaluator(DatasetEvaluator):
+    """Tell how much a detector depends on NMS.
+
+    The model is to return its detections without NMS. Results have three tasks: ``bbox``, COCO
+    metrics of the detections as they are; ``bbox_nms``, of what class-wise NMS leaves of them; and
+    ``nms_diagnosis``, with ``nms_gap`` (AP with NMS minus AP without) and the numbers of
+    :func:`~onenet.evaluation.diagnosis.diagnose`. The COCO files of the two go to ``output_dir``
+    and ``output_dir``/nms; ``output_dir``/diagnosis.json holds the diagnosis and score histograms.
+
+    The diagnosis covers the images that were processed and leaves crowd ground truths out.
+
+    Args:
+        dataset_name: registered detection dataset with annotations.
+        output_dir: folder for the files, made if missing.
+        distributed: collect from all processes; else evaluate what this one has processed.
+        nms_threshold: IoU of the NMS in ``bbox_nms``.
+        coco_options: further keywords of Detectron2's ``COCOEvaluator``; by default its compiled
+            evaluation where there is one, and all else as it has it.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str,
+        *,
+        distributed: bool = True,
+        nms_threshold: float = NMS_IOU,
+        coco_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._dataset_name = dataset_name
+        self._output_dir = output_dir
+        self._distributed = distributed
+        self._nms_threshold = nms_threshold
+        if coco_options is None:
+            coco_options = {"use_fast_impl": has_fast_coco_eval()}
+        # First, because reading a COCO json also registers the category ids COCOEvaluator needs.
+        self._ground_truth = _load_ground_truth(dataset_name)
+        self._as_trained, self._with_nms = (
+            COCOEvaluator(
+                dataset_name,
+                tasks=("bbox",),
+                distributed=distributed,
+                output_dir=folder,
+                **coco_options,
+            )
+            for folder in (output_dir, os.path.join(output_dir, "nms"))
+        )
+        self._matches: list[Matches] = []
+
+    def reset(self) -> None:
+        self._as_trained.reset()
+        self._with_nms.reset()
+        self._matches = []
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        detections = [output["instances"].to("cpu") for output in outputs]
+        suppressed = [class_wise_nms(x, self._nms_threshold) for x in detections]
+        self._as_trained.process(inputs, [{"instances": x} for x in detections])
+        self._with_nms.process(inputs, [{"instances": x} for x in suppressed])
+        images = zip(inputs, detections, strict=True)
+        self._matches += [self._match(image["image_id"], found) for image, found in images]
+
+    def _match(self, image_id: Any, detections: Instances) -> Matches:
+        if image_id not in self._ground_truth:
+            raise UserError(
+                f"Image {image_id!r} is not in dataset {self._dataset_name!r}: evaluate with the "
+                "dataset that the images were loaded from."
+            )
+        gt_boxes, gt_classes = self._ground_truth[image_id]
+        return match_detections(
+            detections.pred_boxes.tensor.float(),
+            detections.scores,
+            detections.pred_classes,
+            gt_boxes,
+            gt_classes,
+        )
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Evaluate; every process must call it, only the main one gets results."""
+        bbox = _evaluate_quietly(self._as_trained)
+        bbox_nms = _evaluate_quietly(self._with_nms, log_level=logging.ERROR)
+        matches = self._gather_matches()
+        if self._distributed and not comm.is_main_process():
+            return {}
+        # The per-category APs are told once, as trained.
+        bbox_nms = {name: bbox_nms[name] for name in BOX_METRICS}
+        diagnosis = {"nms_gap": bbox_nms["AP"] - bbox["AP"], **diagnose(matches)}
+        results = OrderedDict(bbox=bbox, bbox_nms=bbox_nms, nms_diagnosis=diagnosis)
+        logger.info(format_summary(self._dataset_name, results, self._nms_threshold))
+        write_diagnosis(self._output_dir, self._dataset_name, diagnosis, matches)
+        return results
+
+    def _gather_matches(self) -> Matches:
+        matches = merge_matches(self._matches)
+        return merge_matches(comm.gather(matches, dst=0)) if self._distributed else matches
+
+
+def _load_ground_truth(dataset_name: str) -> dict[Any, tuple[Tensor, Tensor]]:
+    """Read boxes (G, 4) in x1 y1 x2 y2 pixels and classes (G,) of every image, by image id."""
+    ground_truth = {}
+    for image in DatasetCatalog.get(dataset_name):
+        objects = [
+            x for x in image.get("annotations", ()) if not (x.get("iscrowd") or x.get("ignore"))
+        ]
+        boxes = [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in objects]
+        classes = [x["category_id"] for x in objects]
+        ground_truth[image["image_id"]] = (
+            torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            torch.tensor(classes, dtype=torch.int64),
+        )
+    return ground_truth
+
+
+def _evaluate_quietly(
+    evaluator: COCOEvaluator, log_level: int = logging.NOTSET
+) -> dict[str, float]:
+    """Evaluate without the tables that pycocotools prints; metrics it cannot give are NaN.
+
+    Args:
+        evaluator: of the task bbox.
+        log_level: least severity of what Detectron2's evaluators may log meanwhile.
+    """
+    # Set on the parent: each evaluator module has a logger of its own below it.
+    coco_logger = logging.getLogger("detectron2.evaluation")
+    previous_level = coco_logger.level
+    coco_logger.setLevel(max(previous_level, log_level))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            results = evaluator.evaluate()
+    finally:
+        coco_logger.setLevel(previous_level)
+    return (results or {}).get("bbox") or dict.fromkeys(BOX_METRICS, math.nan)

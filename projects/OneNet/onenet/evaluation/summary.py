@@ -1,0 +1,59 @@
+"""What an evaluation leaves behind: one table in the log, one JSON file."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+from .diagnosis import MATCH_IOU, Matches, score_histogram
+
+BOX_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def format_summary(
+    dataset_name: str, results: Mapping[str, Mapping[str, float]], nms_threshold: float
+) -> str:
+    """Lay out AP without and with NMS below each other, and the diagnosis in a line.
+
+    Args:
+        dataset_name: for the title.
+        results: tasks ``bbox``, ``bbox_nms`` and ``nms_diagnosis`` with their metrics.
+        nms_threshold: IoU of the NMS behind ``bbox_nms``.
+    """
+    rows = {"as trained": results["bbox"], f"with NMS {nms_threshold:g}": results["bbox_nms"]}
+    table = tabulate(
+        [[name, *(metrics[key] for key in BOX_METRICS)] for name, metrics in rows.items()],
+        headers=["", *BOX_METRICS],
+        tablefmt="pipe",
+        floatfmt=".2f",
+    )
+    diagnosis = results["nms_diagnosis"]
+    line = (
+        "NMS gap {nms_gap:+.2f} AP; {duplicates:.2f} detections per found ground truth at "
+        "score {score_threshold:.3f}, recall {recall:.2f} (IoU > {iou:g}); "
+        "score gap {score_gap:.3f}; highest score {max_score:.3f}"
+    ).format(iou=MATCH_IOU, **diagnosis)
+    return f"Evaluation of {dataset_name}, without and with NMS:\n{table}\n{line}"
+
+
+def write_diagnosis(
+    output_dir: str, dataset_name: str, diagnosis: Mapping[str, float], matches: Matches
+) -> None:
+    """Write diagnosis.json: dataset, diagnosis, score histograms of first matches and duplicates.
+
+    NaN becomes null, which every JSON reader understands. A killed run leaves the old file or the
+    new one, nothing between.
+    """
+    content: dict[str, Any] = {
+        "dataset": dataset_name,
+        "diagnosis": {k: None if math.isnan(v) else v for k, v in diagnosis.items()},
+        "histogram": score_histogram(matches),
+    }
+    os.makedirs(output_dir, exist_ok=True)
+    path = os.path.join(output_dir, "diagnosis.json")
+    with open(path + ".tmp", "w") as f:
+        json.dump(content, f, allow_nan=False)
+    os.replace(path + ".tmp", path)
