@@ -1,0 +1,59 @@
+"""Training hooks."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from detectron2.engine import HookBase
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
+
+from ..statistics import assignment_statistics
+from ..structures import Assignment
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "assign/"
+
+
+class AssignmentStatistics(HookBase):
+    """Describes what the assigner did, every so often, in the log and in the event storage.
+
+    It listens to the model's ``assigner``, whichever that is, and tells of the first call in the
+    iteration, which is the first stage's. Other iterations cost nothing.
+
+    Args:
+        period: iterations from one description to the next; the last iteration has one too.
+    """
+
+    def __init__(self, period: int = 20):
+        self.period = period
+        self._handle: RemovableHandle | None = None
+        self._statistics: dict[str, Tensor] = {}
+
+    def before_step(self) -> None:
+        iteration = self.trainer.iter + 1
+        if iteration % self.period == 0 or iteration == self.trainer.max_iter:
+            model = self.trainer.model
+            model = model.module if isinstance(model, DistributedDataParallel) else model
+            self._handle = model.assigner.register_forward_hook(self._describe)
+
+    def _describe(self, assigner: nn.Module, arguments: tuple, assignment: Assignment) -> None:
+        self._handle.remove()
+        self._statistics = assignment_statistics(*arguments, assignment)
+
+    def after_step(self) -> None:
+        if not self._statistics:
+            return
+        # One transfer for all of them.
+        values = torch.stack([value.float() for value in self._statistics.values()]).tolist()
+        named = dict(zip(self._statistics, values, strict=True))
+        self._statistics = {}
+        for name, value in named.items():
+            self.trainer.storage.put_scalar(PREFIX + name, value)
+        described = "  ".join(
+            f"{name.replace('_', ' ')} {value:.3f}" for name, value in named.items()
+        )
+        logger.info("assignment: %s", described)

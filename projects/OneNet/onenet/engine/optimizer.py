@@ -1,0 +1,90 @@
+"""The optimizer that a config asks for."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver.build import maybe_add_gradient_clipping
+from torch import nn
+
+from ..errors import ConfigError, nearest
+
+OPTIMIZERS = ("ADAMW", "SGD")
+FULL_MODEL = "full_model"
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Build the optimizer with the meaning that the official implementation gives its keys.
+
+    Reads of ``SOLVER``: ``OPTIMIZER``, ``BASE_LR``, ``BACKBONE_MULTIPLIER``, ``WEIGHT_DECAY`` (of
+    every parameter: biases and norms are no exception), ``MOMENTUM`` and ``NESTEROV`` (of SGD), and
+    ``CLIP_GRADIENTS``, whose ``CLIP_TYPE`` may be "full_model" beside Detectron2's own.
+
+    Raises:
+        ConfigError: there is no such optimizer.
+    """
+    solver = cfg.SOLVER
+    check_optimizer(solver.OPTIMIZER)
+    options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+    groups = parameter_groups(model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER)
+    if solver.OPTIMIZER == "SGD":
+        optimizer = torch.optim.SGD(
+            groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options
+        )
+    else:
+        optimizer = torch.optim.AdamW(groups, **options)
+    if solver.CLIP_GRADIENTS.CLIP_TYPE != FULL_MODEL:
+        return maybe_add_gradient_clipping(cfg, optimizer)
+    if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE > 0:
+        add_full_model_clipping(
+            optimizer, solver.CLIP_GRADIENTS.CLIP_VALUE, solver.CLIP_GRADIENTS.NORM_TYPE
+        )
+    return optimizer
+
+
+def check_optimizer(name: str) -> None:
+    """Raise a ConfigError unless ``name`` can be a ``SOLVER.OPTIMIZER``."""
+    if name not in OPTIMIZERS:
+        raise ConfigError(
+            f'SOLVER.OPTIMIZER: unknown optimizer "{name}".{nearest(name, OPTIMIZERS)}'
+        )
+
+
+def parameter_groups(model: nn.Module, lr: float, backbone_multiplier: float) -> list[dict]:
+    """Trainable parameters by learning rate; those of ``model.backbone`` have their own.
+
+    Few large groups let an optimizer treat many parameters in one go.
+    """
+    backbone, others = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (backbone if name.startswith("backbone.") else others).append(parameter)
+    groups = [
+        {"params": others, "lr": lr},
+        {"params": backbone, "lr": lr * backbone_multiplier},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def add_full_model_clipping(
+    optimizer: torch.optim.Optimizer, max_norm: float, norm_type: float = 2.0
+) -> None:
+    """Clip the norm of all gradients together before every step of ``optimizer``.
+
+    A ``GradScaler`` unscales the gradients before it calls ``step``, and therefore before this.
+    """
+    optimizer.register_step_pre_hook(partial(_clip, max_norm=max_norm, norm_type=norm_type))
+
+
+def _clip(
+    optimizer: torch.optim.Optimizer,
+    args: tuple,
+    kwargs: dict,
+    *,
+    max_norm: float,
+    norm_type: float,
+) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)

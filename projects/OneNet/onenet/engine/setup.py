@@ -1,0 +1,65 @@
+"""From a command line to a config that can be run, and the start of a run."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from ..config import add_onenet_config
+
+logger = logging.getLogger(__name__)
+
+
+def setup_cfg(
+    config_file: str = "",
+    opts: Sequence[str] = (),
+    add_configs: Sequence[Callable[[CfgNode], None]] = (),
+) -> CfgNode:
+    """Read a config for any program of this project.
+
+    Args:
+        config_file: a YAML file; empty for the defaults.
+        opts: ``[KEY, VALUE, KEY, VALUE, ...]`` that override it.
+        add_configs: functions that add keys of further packages.
+
+    Returns:
+        The config, frozen. Without a GPU it runs on the CPU, whatever it said.
+    """
+    cfg = get_cfg()
+    for add_config in (add_onenet_config, *add_configs):
+        add_config(cfg)
+    if config_file:
+        cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(opts))
+    _fall_back_to_cpu(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def _fall_back_to_cpu(cfg: CfgNode) -> None:
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        logger.warning("No GPU is available: running on the CPU.")
+        cfg.MODEL.DEVICE = "cpu"
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+        logger.warning("SOLVER.AMP.ENABLED has no effect on the CPU: training in float32.")
+        cfg.SOLVER.AMP.ENABLED = False
+
+
+def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> None:
+    """Begin a run: output folder, log files, a copy of the config, and the random seed.
+
+    Args:
+        cfg: the config.
+        args: the command line, to be logged.
+        packages: further packages whose messages belong in the log.
+    """
+    default_setup(cfg, args)
+    for package in ("onenet", *packages):
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=package)
