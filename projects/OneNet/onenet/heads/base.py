@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..structures import Predictions, Priors
 
 
@@ -24,3 +28,24 @@ class DenseHead(nn.Module):
             samples they belong to.
         """
         raise NotImplementedError
+
+
+def check_strides(
+    source: str, strides: Sequence[int], features: Sequence[str], input_shape: dict[str, ShapeSpec]
+) -> None:
+    """Compare expected strides with those of the backbone, where it knows them.
+
+    Args:
+        source: who expects ``strides``; the message starts with it.
+        strides: one for each of ``features``.
+        features: names of feature maps.
+        input_shape: the backbone's features by name.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    actual = [input_shape[name].stride for name in features]
+    if any(known not in (None, wanted) for known, wanted in zip(actual, strides)):
+        raise ConfigError(
+            f"{source} {list(strides)}: the backbone's strides of {list(features)} are {actual}."
+        )

@@ -7,10 +7,16 @@ from detectron2.layers import ShapeSpec
 
 from ..errors import ConfigError, nearest
 from .base import DenseHead
+from .fcos import FCOSHead
+from .retinanet import RetinaNetHead
 from .single_level import SingleLevelHead
 
 # By the names of the official implementation, which are not those of the classes.
-HEADS: dict[str, type[DenseHead]] = {"CenterNet": SingleLevelHead}
+HEADS: dict[str, type[DenseHead]] = {
+    "CenterNet": SingleLevelHead,
+    "FCOS": FCOSHead,
+    "RetinaNet": RetinaNetHead,
+}
 
 
 def build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> DenseHead:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -15,13 +13,14 @@ from torch import Tensor, nn
 from ..errors import ConfigError, nearest
 from ..geometry import decode_ltrb
 from ..structures import Predictions, Priors
-from .base import DenseHead
+from .base import DenseHead, check_strides
 from .deconv import DeconvPath
+from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
 
 STRIDE = 4
+STRIDES = (4, 8, 16, 32)  # of the features it starts from
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
-INITS = ("prior", "published")
 
 
 class SingleLevelHead(DenseHead):
@@ -85,6 +84,7 @@ class SingleLevelHead(DenseHead):
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]):
         onenet = cfg.MODEL.OneNet
+        check_strides('MODEL.OneNet.HEAD "CenterNet"', STRIDES, onenet.IN_FEATURES, input_shape)
         return {
             "in_channels": [input_shape[f].channels for f in onenet.IN_FEATURES],
             "num_classes": onenet.NUM_CLASSES,
@@ -111,19 +111,15 @@ class SingleLevelHead(DenseHead):
         box, so that at first the classes alone decide between samples with similar boxes.
         """
         if init == "published":
-            for parameter in self.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
+            published_init(self)
         else:
             self.deconv.reset_parameters()
-            outputs = [m for m in (self.cls_score, self.ltrb_pred, self.centerness) if m]
-            for conv in outputs:
-                nn.init.normal_(conv.weight, std=0.01)
-            for conv in (self.feat1, self.next_stage):
-                if conv is not None:
-                    weight_init.c2_msra_fill(conv)
+            prior_init(
+                hidden=(self.feat1, self.next_stage),
+                outputs=(self.cls_score, self.ltrb_pred, self.centerness),
+            )
             nn.init.constant_(self.ltrb_pred.bias, self.prior_scale * STRIDE / 2)
-        nn.init.constant_(self.cls_score.bias, -math.log((1 - prior_prob) / prior_prob))
+        init_scores(self.cls_score, prior_prob)
 
     def forward(self, features: list[Tensor]) -> tuple[list[Predictions], Priors]:
         first = feature = self.activation(self.feat1(self.deconv(features)))
@@ -159,6 +155,8 @@ def _check(
         )
     if stages < 1:
         raise ConfigError(f"MODEL.OneNet.NUM_STAGES must be at least 1, got {stages}.")
-    for key, value, valid in (("ACTIVATION", activation, ACTIVATIONS), ("HEAD_INIT", init, INITS)):
-        if value not in valid:
-            raise ConfigError(f'MODEL.OneNet.{key}: unknown "{value}".{nearest(value, valid)}')
+    if activation not in ACTIVATIONS:
+        raise ConfigError(
+            f'MODEL.OneNet.ACTIVATION: unknown "{activation}".{nearest(activation, ACTIVATIONS)}'
+        )
+    check_init(init)
