@@ -22,9 +22,9 @@ def paint_background(rng: np.random.Generator, size: int) -> np.ndarray:
     image += rng.uniform(15, 50) * smooth_noise(rng, size, int(rng.integers(3, 7)), 3)
     image += rng.uniform(4, 22) * smooth_noise(rng, size, int(rng.integers(10, 28)), 1)
     for _ in range(rng.integers(0, 5)):
-        image = _blend_patch(rng, image)
+        _blend_patch(rng, image)
     for _ in range(rng.integers(0, 7)):
-        image = _blend_curve(rng, image)
+        _blend_curve(rng, image)
     return np.clip(image, 0, LEVELS)
 
 
@@ -36,7 +36,7 @@ def add_grain(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image + noise), 0, LEVELS).astype(np.uint8)
 
 
-def _blend_patch(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def _blend_patch(rng: np.random.Generator, image: np.ndarray) -> None:
     """A translucent polygon, larger than most digits."""
     size = image.shape[0]
     centre, radius = rng.uniform(0, size, 2), rng.uniform(0.15, 0.4) * size
@@ -44,10 +44,10 @@ def _blend_patch(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     corners = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     mask = np.zeros((size, size), np.float32)
     cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1.0, cv2.LINE_AA)
-    return _blend(image, mask, rng.uniform(0, LEVELS, 3), rng.uniform(0.1, 0.4))
+    _blend(image, mask, rng.uniform(0, LEVELS, 3), rng.uniform(0.1, 0.4))
 
 
-def _blend_curve(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def _blend_curve(rng: np.random.Generator, image: np.ndarray) -> None:
     """A pen stroke: as wide and as dark as a digit's, too long and too smooth to be one."""
     size = image.shape[0]
     start, end = rng.uniform(-0.2, 1.2, (2, 2)) * size
@@ -58,9 +58,10 @@ def _blend_curve(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     cv2.polylines(
         mask, [np.rint(points).astype(np.int32)], False, 255, int(rng.integers(1, 6)), cv2.LINE_AA
     )
-    return _blend(image, mask / np.float32(255), rng.uniform(0, LEVELS, 3), rng.uniform(0.3, 0.8))
+    _blend(image, mask / np.float32(255), rng.uniform(0, LEVELS, 3), rng.uniform(0.3, 0.8))
 
 
-def _blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, opacity: float) -> np.ndarray:
-    alpha = (mask * np.float32(opacity))[..., None]
-    return image * (1 - alpha) + colour.astype(np.float32) * alpha
+def _blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, opacity: float) -> None:
+    drawn = mask > 0  # a small part of the image, and much faster to blend alone
+    alpha = mask[drawn][:, None] * np.float32(opacity)
+    image[drawn] = image[drawn] * (1 - alpha) + colour.astype(np.float32) * alpha

@@ -21,7 +21,7 @@ from .scenes import CROWD, DIGITS, Digit, SceneStyle, compose_scene
 
 logger = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 1  # raise it with any change to what is drawn, so that old data is remade
+GENERATOR_VERSION = 2  # raise it with any change to what is drawn, so that old data is remade
 STAMP = "generator.txt"
 FIRST_SEED = {"train": 0, "val": 1_000_000}  # scene i of a split is drawn from seed + i
 

@@ -28,12 +28,12 @@ class DigitPool:
     """The handwriting that one split may draw from.
 
     Attributes:
-        images: (N, 8, 8) float32 in [0, 1], 1 is ink.
+        masters: (N, 96, 96) float32 smooth enlargements, about 0 (paper) to 1 (ink).
         indices: (N,) index of each image in ``sklearn.datasets.load_digits``.
-        by_class: for each of the ten classes the rows of ``images`` that show it.
+        by_class: for each of the ten classes the rows of ``masters`` that show it.
     """
 
-    images: np.ndarray
+    masters: np.ndarray
     indices: np.ndarray
     by_class: tuple[np.ndarray, ...]
 
@@ -67,31 +67,36 @@ def load_pool(split: str) -> DigitPool:
     indices = split_indices(source.target, split)
     labels = source.target[indices]
     return DigitPool(
-        images=(source.images[indices] / MAX_LEVEL).astype(np.float32),
+        masters=np.stack([smooth_master(source.images[index]) for index in indices]),
         indices=indices,
         by_class=tuple(np.flatnonzero(labels == label) for label in range(len(CLASS_NAMES))),
     )
 
 
+def smooth_master(image: np.ndarray) -> np.ndarray:
+    """Enlarge a source image of (8, 8) grey levels until its pixels no longer show, (96, 96)."""
+    padded = np.pad((image / MAX_LEVEL).astype(np.float32), PADDING)
+    side = padded.shape[0] * OVERSAMPLING
+    master = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
+    return cv2.GaussianBlur(master, (0, 0), SMOOTHING * OVERSAMPLING)
+
+
 def render_glyph(
-    image: np.ndarray, height: int, *, angle: float, aspect: float, thinness: float
+    master: np.ndarray, height: int, *, angle: float, aspect: float, thinness: float
 ) -> np.ndarray:
-    """Draw a source digit at a size of choice, with smooth outlines.
+    """Draw a digit at a size of choice, with smooth outlines.
 
     Args:
-        image: (8, 8) float32 in [0, 1].
-        height: of the glyph's box in pixels.
+        master: (S, S) float32, see :func:`smooth_master`.
+        height: of the glyph's box in pixels; a faint first or last row may be cut from it.
         angle: rotation in degrees, counter-clockwise.
         aspect: factor on the width.
         thinness: grey level in (0, 1) at which the stroke begins; larger is thinner.
 
     Returns:
-        (height, width) float32 alpha in [0, 1] that fills its box.
+        (h, w) float32 alpha in [0, 1], whose outermost rows and columns hold ink.
     """
-    padded = np.pad(image, PADDING)
-    side = padded.shape[0] * OVERSAMPLING
-    master = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
-    master = cv2.GaussianBlur(master, (0, 0), SMOOTHING * OVERSAMPLING)
+    side = master.shape[0]
     centre = (side - 1) / 2
     master = cv2.warpAffine(
         master, cv2.getRotationMatrix2D((centre, centre), angle, 1.0), (side, side)

@@ -59,7 +59,8 @@ CHROMA = 45.0  # grey levels by which an ink's channels leave grey
 OPACITY = (0.7, 1.0)
 TWIN_HEIGHT = (0.8, 1.25)  # relative to the first of the pair
 TWIN_SAME_INK = 0.6
-NEIGHBOUR_GAP = (0.6, 1.02)  # distance of centres, 1 is box beside box
+NEIGHBOUR_GAP = (0.6, 1.02)  # distance of the centres, 1 is box beside box
+NEIGHBOUR_SHIFT = 0.35  # most offset on the other axis, 1 is corner to corner
 PLACEMENT_TRIES = 30
 
 
@@ -149,28 +150,30 @@ def _new_digit(rng: np.random.Generator, pool: DigitPool, style: SceneStyle) -> 
     label = int(rng.integers(len(CLASS_NAMES)))
     source = int(rng.choice(pool.by_class[label]))
     height = int(rng.integers(style.height[0], style.height[1] + 1))
-    return Digit(label, source, _render(rng, pool, source, height), _new_ink(rng))
+    return Digit(label, source, _render(rng, pool, style, source, height), _new_ink(rng))
 
 
 def _new_twin(rng: np.random.Generator, pool: DigitPool, style: SceneStyle, first: Digit) -> Digit:
     """Another image of the class of ``first``, of about its size."""
     others = pool.by_class[first.label]
     source = int(rng.choice(others[others != first.source]))
-    height = round(first.alpha.shape[0] * rng.uniform(*TWIN_HEIGHT))
+    height = int(np.clip(round(first.alpha.shape[0] * rng.uniform(*TWIN_HEIGHT)), *style.height))
     ink = first.ink if rng.random() < TWIN_SAME_INK else _new_ink(rng)
-    return Digit(
-        first.label, source, _render(rng, pool, source, int(np.clip(height, *style.height))), ink
-    )
+    return Digit(first.label, source, _render(rng, pool, style, source, height), ink)
 
 
-def _render(rng: np.random.Generator, pool: DigitPool, source: int, height: int) -> np.ndarray:
-    return render_glyph(
-        pool.images[source],
-        height,
-        angle=rng.uniform(-ANGLE, ANGLE),
-        aspect=rng.uniform(*ASPECT),
-        thinness=rng.uniform(*THINNESS),
-    )
+def _render(
+    rng: np.random.Generator, pool: DigitPool, style: SceneStyle, source: int, height: int
+) -> np.ndarray:
+    looks = {
+        "angle": rng.uniform(-ANGLE, ANGLE),
+        "aspect": rng.uniform(*ASPECT),
+        "thinness": rng.uniform(*THINNESS),
+    }
+    glyph = render_glyph(pool.masters[source], height, **looks)
+    if glyph.shape[0] < style.height[0]:
+        glyph = render_glyph(pool.masters[source], height + 1, **looks)
+    return glyph
 
 
 def _new_ink(rng: np.random.Generator) -> Ink:
@@ -214,14 +217,15 @@ def _place(
 
 def _position_beside(rng: np.random.Generator, digit: Digit, beside: Digit) -> tuple[int, int]:
     """A position that touches ``beside`` on one of its four sides."""
-    own = np.array(digit.alpha.shape[::-1])
-    extent = (own + beside.alpha.shape[::-1]) / 2
-    axis = int(rng.random() < 0.3)  # mostly side by side, as in writing
-    offset = rng.uniform(-0.35, 0.35, 2) * extent
-    offset[axis] = rng.choice([-1, 1]) * rng.uniform(*NEIGHBOUR_GAP) * extent[axis]
-    x1, y1, x2, y2 = beside.box
-    corner = np.rint(np.array([x1 + x2, y1 + y2]) / 2 + offset - own / 2).astype(int)
-    return int(corner[0]), int(corner[1])
+    along = int(rng.random() < 0.3)  # the axis on which they touch: mostly x, as in writing
+    shift = rng.uniform(-NEIGHBOUR_SHIFT, NEIGHBOUR_SHIFT, 2)
+    shift[along] = rng.choice([-1, 1]) * rng.uniform(*NEIGHBOUR_GAP)
+    corner = []
+    for axis, low in enumerate((beside.x, beside.y)):
+        own, other = digit.alpha.shape[1 - axis], beside.alpha.shape[1 - axis]
+        centre = low + other / 2 + shift[axis] * (own + other) / 2
+        corner.append(round(centre - own / 2))
+    return corner[0], corner[1]
 
 
 def _overlap(first: Digit, second: Digit) -> int:
