@@ -1,0 +1,113 @@
+"""Adaptive training sample selection."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import configurable
+from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.errors import ConfigError
+from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
+from torch import Tensor
+
+from .dense import dense_assignment
+from .levels import anchors_per_location_from_config, level_slices
+
+# A centre nearer to the border than this (pixels) does not count as inside; the reference's number.
+INSIDE_EPS = 0.01
+
+
+@ASSIGNER_REGISTRY.register()
+class ATSS(Assigner):
+    """Adaptive training sample selection: each ground truth sets its own IoU threshold.
+
+    1. On every level, the ``topk`` samples whose centres are nearest to the centre of the ground
+       truth are its candidates; all of them where a level has fewer.
+    2. Its threshold is the mean plus the standard deviation of their IoUs with it.
+    3. Candidates with at least that IoU whose centre lies inside the ground truth are positive.
+    4. A sample that is positive for several ground truths keeps the one with the highest IoU; of
+       equal ones, the one with the lowest index.
+
+    Source: ATSS (Zhang et al., CVPR 2020), algorithm 1; the reference numbers are those of
+    mmdetection's ``ATSSAssigner``. As in the official code, a location with several anchors counts
+    as one of the ``topk``, and all its anchors are candidates.
+
+    On a single level the rule stays well defined, though it no longer chooses a level: the
+    candidates are the ``topk`` cells around the centre, whose prior boxes are all of one size, and
+    the threshold keeps the most central of them.
+
+    Deviation: a single candidate has a standard deviation of 0, not of 0 / 0.
+    """
+
+    @configurable
+    def __init__(self, *, topk: int = 9, anchors_per_location: int = 1, max_pairs: int = 1 << 18):
+        """
+        Args:
+            topk: candidate locations of a ground truth on each level.
+            anchors_per_location: how many consecutive samples share a centre.
+            max_pairs: at most this many (sample, ground truth) distances are in memory at once, or
+                one sample's if that is more. The result does not depend on it.
+
+        Raises:
+            ConfigError: ``topk`` is not positive.
+        """
+        super().__init__()
+        if topk < 1:
+            raise ConfigError(f"MODEL.OneNet.ASSIGNER.ATSS.TOPK must be positive, got {topk}.")
+        self.candidates_per_level = topk * anchors_per_location
+        self.max_pairs = max_pairs
+
+    @classmethod
+    def from_config(cls, cfg):
+        assigner = cfg.MODEL.OneNet.ASSIGNER
+        return {
+            "topk": assigner.ATSS.TOPK,
+            "anchors_per_location": anchors_per_location_from_config(cfg),
+            "max_pairs": assigner.MAX_PAIRS,
+        }
+
+    @torch.no_grad()
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        sample = self._candidates(priors, gt)
+        boxes = gt.boxes[:, :, None]
+        iou, _ = elementwise_iou_giou(priors.boxes[sample], boxes)
+        inside = encode_ltrb(priors.points[sample], boxes).amin(dim=-1) > INSIDE_EPS
+        positive = inside & (iou >= _threshold(iou)) & gt.valid[..., None]
+        return _highest_iou(sample, iou, positive, len(priors))
+
+    def _candidates(self, priors: Priors, gt: GroundTruth) -> Tensor:
+        """Step 1: (B, G, C) int64, the candidates of all levels."""
+        centers = box_centers(gt.boxes)[:, :, None]
+        candidates = []
+        for level in level_slices(priors):
+            distance = (priors.points[level] - centers).square_().sum(dim=-1)
+            count = min(self.candidates_per_level, distance.shape[-1])
+            nearest = distance.topk(count, largest=False, sorted=False).indices
+            candidates.append(nearest + level.start)
+        return torch.cat(candidates, dim=-1)
+
+
+def _threshold(iou: Tensor) -> Tensor:
+    """Mean plus standard deviation of the last dimension, which is kept."""
+    std = iou.std(dim=-1, keepdim=True, correction=min(1, iou.shape[-1] - 1))
+    return iou.mean(dim=-1, keepdim=True) + std
+
+
+def _highest_iou(sample: Tensor, iou: Tensor, positive: Tensor, num_samples: int) -> Assignment:
+    """Step 4.
+
+    Args:
+        sample: (B, G, C) int64, candidates.
+        iou: (B, G, C) in [0, 1].
+        positive: (B, G, C) bool.
+        num_samples: R.
+    """
+    batch, slots, _ = sample.shape
+    gt = torch.arange(slots, device=sample.device)[:, None].expand_as(sample).flatten(1)
+    sample, iou, positive = sample.flatten(1), iou.flatten(1), positive.flatten(1)
+
+    best = iou.new_zeros(batch, num_samples)
+    best = best.scatter_reduce(1, sample, iou.masked_fill(~positive, 0), "amax")
+    wins = positive & (iou == best.gather(1, sample))
+    index = gt.new_full((batch, num_samples), slots)
+    index = index.scatter_reduce(1, sample, gt.masked_fill(~wins, slots), "amin")
+    return dense_assignment(index.clamp(max=slots - 1), index < slots)

@@ -1,0 +1,270 @@
+"""Assignment to the cell of the centre, with a Gaussian of lighter negatives around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from detectron2.config import configurable
+from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.errors import ConfigError
+from onenet.geometry import elementwise_iou_giou
+from torch import Tensor
+
+from .levels import (
+    ANY_SIZE,
+    SizeRanges,
+    anchors_per_location_from_config,
+    check_levels,
+    check_size_ranges,
+    level_slices,
+    size_ranges_from_config,
+)
+
+
+@dataclass(frozen=True)
+class CenterCells:
+    """Where ground truths lie on the feature map of their level.
+
+    Attributes:
+        x, y: (B, G) int64, cell of the centre.
+        radius: (B, G) int64, of the Gaussian in cells.
+        kept: (B, G) bool, valid and with an extent left after clipping.
+        first: (B, G) int64, index of the first location of the level among all locations.
+        columns, rows: (B, G) int64, cells of the feature map.
+    """
+
+    x: Tensor
+    y: Tensor
+    radius: Tensor
+    kept: Tensor
+    first: Tensor
+    columns: Tensor
+    rows: Tensor
+
+    @property
+    def location(self) -> Tensor:
+        """(B, G) int64, index of the centre cell among the locations of all levels."""
+        return self.first + self.y * self.columns + self.x
+
+
+@ASSIGNER_REGISTRY.register()
+class CenterNet(Assigner):
+    """The cell of the centre is positive; the cells near to it are lighter negatives.
+
+    1. A ground truth belongs to the level whose size range holds half of its longer side, which
+       is its largest distance from a centre point to a side, as FCOS measures it. A single level
+       takes them all.
+    2. Its box is divided by the stride and clipped to ``[0, cells - 1]`` along each axis, where
+       ``cells`` is the extent of the image without padding in cells. If no width or height is left
+       it is dropped.
+    3. The sample of the cell that holds the centre of the clipped box is its positive, one a
+       ground truth.
+    4. A Gaussian Y around that cell, cut off at a radius (:func:`gaussian_radius`), with a standard
+       deviation of a sixth of the diameter, says how nearly right the cells around are. Of
+       overlapping Gaussians of one class the largest counts.
+    5. The class loss of a negative is scaled by ``(1 - Y)^4``, that of a pair by 1.
+
+    Source: CenterNet (Zhou et al., "Objects as Points", 2019), section 3; xingyizhou/CenterNet
+    ``ctdet.py``, ``image.py`` and ``losses.py``.
+
+    Where a location has several anchors, the pair is the anchor that overlaps the ground truth
+    most, and the others, Y = 1 themselves, train towards nothing.
+
+    Deviations: the reference has one level only, and no padding. It divides the class loss by the
+    number of distinct centre cells, here, as for MinCost, it is the number of ground truths. The
+    offset and size it regresses are the box losses of the criterion here.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        size_ranges: SizeRanges = ANY_SIZE,
+        min_overlap: float = 0.7,
+        anchors_per_location: int = 1,
+        max_pairs: int = 1 << 18,
+    ):
+        """
+        Args:
+            size_ranges: smallest and largest size in pixels for each level, ascending.
+            min_overlap: the radius is the shift of both corners that leaves this IoU, in (0, 1).
+            anchors_per_location: how many consecutive samples share a centre.
+            max_pairs: at most this many (location, ground truth) pairs are in memory at once, or
+                one ground truth of each image if that is more. The result does not depend on it.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        super().__init__()
+        check_size_ranges(size_ranges)
+        if not 0 < min_overlap < 1:
+            raise ConfigError(
+                "MODEL.OneNet.ASSIGNER.CENTERNET.MIN_OVERLAP must lie between 0 and 1, "
+                f"got {min_overlap}."
+            )
+        self.size_ranges = size_ranges
+        self.min_overlap = min_overlap
+        self.anchors_per_location = anchors_per_location
+        self.max_pairs = max_pairs
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {
+            "size_ranges": size_ranges_from_config(cfg),
+            "min_overlap": cfg.MODEL.OneNet.ASSIGNER.CENTERNET.MIN_OVERLAP,
+            "anchors_per_location": anchors_per_location_from_config(cfg),
+            "max_pairs": cfg.MODEL.OneNet.ASSIGNER.MAX_PAIRS,
+        }
+
+    @torch.no_grad()
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        check_levels(self.size_ranges, priors)
+        cells = self.locate(priors, gt)
+        sample = self._best_anchor(priors, gt, cells.location)
+        kept = cells.kept.float()
+        cls_weight = self._background_weight(priors, predictions, gt, cells)
+        # A pair keeps its weight also where it lies under the Gaussian of another object.
+        pair = gt.labels * len(priors) + sample
+        cls_weight.flatten(1).scatter_reduce_(1, pair, kept, "amax")
+        slots = torch.arange(sample.shape[1], device=sample.device).expand_as(sample)
+        return Assignment(
+            sample=sample,
+            gt=slots,
+            weight=kept,
+            score=torch.ones_like(kept),
+            cls_weight=cls_weight.transpose(1, 2),
+        )
+
+    def locate(self, priors: Priors, gt: GroundTruth) -> CenterCells:
+        """Steps 1 to 3: level, centre cell and radius of every ground truth."""
+        first, columns, rows, stride = self._grids(priors)
+        size = (gt.boxes[..., 2:] - gt.boxes[..., :2]).amax(dim=-1) / 2
+        level = torch.zeros_like(gt.labels)
+        for _, largest in self.size_ranges[:-1]:
+            level += size > largest
+        columns, rows, stride = columns[level], rows[level], stride[level][..., None]
+
+        last = (gt.image_size.flip(-1)[:, None] / stride).ceil() - 1
+        low = (gt.boxes[..., :2] / stride).clamp(min=0).minimum(last)
+        high = (gt.boxes[..., 2:] / stride).clamp(min=0).minimum(last)
+        width, height = (high - low).unbind(-1)
+        x, y = ((low + high) / 2).long().unbind(-1)
+        return CenterCells(
+            x=x.minimum(columns - 1),
+            y=y.minimum(rows - 1),
+            radius=gaussian_radius(height.ceil(), width.ceil(), self.min_overlap).long(),
+            kept=gt.valid & (width > 0) & (height > 0),
+            first=first[level],
+            columns=columns,
+            rows=rows,
+        )
+
+    def _grids(self, priors: Priors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """First location, columns, rows (int64) and stride of each level, (L,) each.
+
+        The shape of a feature map is not part of the priors, but the samples of its first row all
+        have the same y.
+        """
+        first, columns, rows, stride = [], [], [], []
+        for level in level_slices(priors):
+            y = priors.points[level, 1]
+            locations = len(y) // self.anchors_per_location
+            width = (y == y[0]).sum() // self.anchors_per_location
+            columns.append(width.clamp(1, locations))
+            rows.append(locations // columns[-1])
+            first.append(torch.full_like(width, level.start // self.anchors_per_location))
+            stride.append(priors.stride[level.start])
+        return tuple(torch.stack(values) for values in (first, columns, rows, stride))
+
+    def _background_weight(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, cells: CenterCells
+    ) -> Tensor:
+        """``(1 - Y)^4``, (B, K, R).
+
+        A Gaussian is the product of one along x and one along y, and no radius is larger than
+        ``reach``, so that a window of that size is all there is to draw.
+        """
+        batch, num_samples, num_classes = predictions.logits.shape
+        num_locations = num_samples // self.anchors_per_location
+        reach = self._largest_radius(max(priors.level_sizes) // self.anchors_per_location)
+        offset = torch.arange(-reach, reach + 1, device=gt.boxes.device)
+        across, column = _profile(cells.x, cells.columns, cells.radius, offset)
+        down, row = _profile(cells.y, cells.rows, cells.radius, offset)
+        across = across * cells.kept[..., None]
+        row = row * cells.columns[..., None] + cells.first[..., None]
+        row = row + gt.labels[..., None] * num_locations
+
+        weight = across.new_ones(batch, num_classes * num_locations)
+        step = max(1, self.max_pairs // (batch * len(offset) ** 2))
+        for start in range(0, gt.labels.shape[1], step):
+            piece = slice(start, start + step)
+            index = row[:, piece, :, None] + column[:, piece, None]
+            heat = down[:, piece, :, None] * across[:, piece, None]
+            lighter = heat.neg_().add_(1).square_().square_()
+            weight.scatter_reduce_(1, index.flatten(1), lighter.flatten(1), "amin")
+        weight = weight.view(batch, num_classes, num_locations, 1)
+        weight = weight.expand(-1, -1, -1, self.anchors_per_location)
+        return weight.reshape(batch, num_classes, num_samples)
+
+    def _largest_radius(self, num_locations: int) -> int:
+        """Largest :func:`gaussian_radius` on a feature map of any shape with that many cells.
+
+        For a given area, the radius is largest for a square.
+        """
+        side = math.sqrt(num_locations)
+        return int(2 * side * (math.sqrt(self.min_overlap) - self.min_overlap))
+
+    def _best_anchor(self, priors: Priors, gt: GroundTruth, location: Tensor) -> Tensor:
+        """(B, G) int64, the sample at each location that overlaps the ground truth most."""
+        count = self.anchors_per_location
+        anchors = location[..., None] * count + torch.arange(count, device=location.device)
+        if count == 1:
+            return anchors[..., 0]
+        iou, _ = elementwise_iou_giou(priors.boxes[anchors], gt.boxes[:, :, None])
+        return anchors.gather(-1, iou.argmax(dim=-1, keepdim=True))[..., 0]
+
+
+def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float) -> Tensor:
+    """How far both corners of a box may move outwards until the IoU falls to ``min_overlap``.
+
+    This is the rule of the official code, to the bit: float64, and a division by 2 where the
+    quadratic formula has ``2 a``. The code takes the least of three such roots, for corners that
+    move in different directions; this one is never larger than the other two.
+
+    Args:
+        height, width: (...) extents in cells.
+        min_overlap: in (0, 1).
+
+    Returns:
+        (...) float64, in cells.
+    """
+    height, width = height.double(), width.double()
+    a = 4 * min_overlap
+    b = -2 * min_overlap * (height + width)
+    c = (min_overlap - 1) * width * height
+    return (b + (b * b - 4 * a * c).sqrt()) / 2
+
+
+def _profile(
+    center: Tensor, cells: Tensor, radius: Tensor, offset: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One axis of each Gaussian.
+
+    Args:
+        center: (B, G) int64, cell of the centre.
+        cells: (B, G) int64, extent of the feature map.
+        radius: (B, G) int64.
+        offset: (D,) int64, distances from the centre.
+
+    Returns:
+        Values (B, G, D) float32, 0 beyond the radius and the feature map, and the cells they
+        belong to (B, G, D) int64, all of them on the feature map.
+    """
+    radius, cells = radius[..., None], cells[..., None]
+    cell = center[..., None] + offset
+    drawn = (offset.abs() <= radius) & (cell >= 0) & (cell < cells)
+    sigma = (2 * radius + 1) / 6
+    gaussian = torch.exp(-offset.square() / (2 * sigma.square()))
+    return gaussian * drawn, cell.clamp(min=0).minimum(cells - 1)

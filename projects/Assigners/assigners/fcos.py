@@ -1,0 +1,125 @@
+"""Assignment by position and size."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import configurable
+from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.errors import ConfigError
+from onenet.geometry import box_area, box_centers, gather_samples
+from torch import Tensor
+
+from .dense import dense_assignment
+from .levels import ANY_SIZE, SizeRanges, check_levels, check_size_ranges, level_slices
+from .levels import size_ranges_from_config
+
+
+@ASSIGNER_REGISTRY.register()
+class FCOS(Assigner):
+    """Samples inside of a ground truth are positive, on the level that is meant for its size.
+
+    1. With centre sampling, the region of a ground truth is the square of ``radius`` strides
+       around its centre, cut to the box; without, the whole box. A sample is a candidate if its
+       point lies strictly inside the region.
+    2. The largest of its distances to the left, top, right and bottom side must lie in the size
+       range of its level, ends included.
+    3. A candidate of several ground truths takes the one with the smallest area (width times
+       height); of equal ones, the one with the lowest index.
+
+    Source: FCOS (Tian et al., ICCV 2019), section 3.2; centre sampling as in AdelaiDet
+    ``fcos_outputs.py``, whose areas these are (the original adds a pixel to width and height).
+
+    A single level has one range, which holds every size: then only the area decides between
+    ground truths.
+
+    Deviations: areas are compared as they are and not packed below a large constant, where they
+    lose digits. The reference assigns nothing in an image whose first ground truth has its centre
+    at x = 0; here it is like any other.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        size_ranges: SizeRanges = ANY_SIZE,
+        center_sampling: bool = True,
+        radius: float = 1.5,
+        max_pairs: int = 1 << 18,
+    ):
+        """
+        Args:
+            size_ranges: smallest and largest size in pixels for each level, ascending.
+            center_sampling: candidates lie near the centre, not anywhere in the box.
+            radius: how near, in strides of the level.
+            max_pairs: at most this many (sample, ground truth) pairs are in memory at once, or one
+                sample's if that is more. The result does not depend on it.
+
+        Raises:
+            ConfigError: a radius that is not positive, or size ranges that do not ascend.
+        """
+        super().__init__()
+        check_size_ranges(size_ranges)
+        if radius <= 0:
+            raise ConfigError(
+                f"MODEL.OneNet.ASSIGNER.FCOS.RADIUS must be positive, got {radius}; for the whole "
+                "box set MODEL.OneNet.ASSIGNER.FCOS.CENTER_SAMPLING False."
+            )
+        self.size_ranges = size_ranges
+        self.center_sampling = center_sampling
+        self.radius = radius
+        self.max_pairs = max_pairs
+
+    @classmethod
+    def from_config(cls, cfg):
+        assigner = cfg.MODEL.OneNet.ASSIGNER
+        return {
+            "size_ranges": size_ranges_from_config(cfg),
+            "center_sampling": assigner.FCOS.CENTER_SAMPLING,
+            "radius": assigner.FCOS.RADIUS,
+            "max_pairs": assigner.MAX_PAIRS,
+        }
+
+    @torch.no_grad()
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        check_levels(self.size_ranges, priors)
+        # In ascending order of area, the first ground truth that fits is the one to take.
+        order = box_area(gt.boxes).argsort(dim=1, stable=True)
+        boxes, valid = gather_samples(gt.boxes, order), gt.valid.gather(1, order)
+        slots = order.shape[1]
+        priority = torch.arange(slots, 0, -1, device=order.device) * valid
+        best = [
+            self._highest_priority(points, stride, size_range, boxes, priority.float())
+            for points, stride, size_range in self._pieces(priors, order.numel())
+        ]
+        best = torch.cat(best, dim=1).long()
+        gt_index = order.gather(1, (slots - best).clamp(max=slots - 1))
+        return dense_assignment(gt_index, best > 0)
+
+    def _pieces(self, priors: Priors, num_gt: int):
+        """Points (r, 2), stride () and size range of samples of one level."""
+        step = max(1, self.max_pairs // num_gt)
+        for level, size_range in zip(level_slices(priors), self.size_ranges):
+            for points in priors.points[level].split(step):
+                yield points, priors.stride[level.start], size_range
+
+    def _highest_priority(self, points, stride, size_range, boxes, priority) -> Tensor:
+        """(B, r), the highest ``priority`` (B, G) among the ground truths that fit, 0 if none."""
+        sides = _distances(points, boxes)
+        largest = torch.maximum(torch.maximum(*sides[:2]), torch.maximum(*sides[2:]))
+        if self.center_sampling:
+            reach, center = self.radius * stride, box_centers(boxes)
+            low = torch.maximum(center - reach, boxes[..., :2])
+            high = torch.minimum(center + reach, boxes[..., 2:])
+            sides = _distances(points, torch.cat([low, high], dim=-1))
+        nearest = torch.minimum(torch.minimum(*sides[:2]), torch.minimum(*sides[2:]))
+        low, high = size_range
+        # In-place comparisons keep the type, so that no more memory is needed.
+        fits = nearest.gt_(0).mul_(largest >= low).mul_(largest.le_(high))
+        return fits.mul_(priority[..., None]).amax(dim=1)
+
+
+def _distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Left, top, right, bottom: signed distances of points (r, 2) to boxes (B, G, 4), (B, G, r)."""
+    x, y = points.unbind(-1)
+    x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
+    return x - x1, y - y1, x2 - x, y2 - y

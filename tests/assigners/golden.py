@@ -1,0 +1,75 @@
+"""Reference cases of the golden files, as the types of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from onenet import GroundTruth, Predictions, Priors
+from onenet.geometry import box_centers, square_boxes
+
+FOLDER = Path(__file__).parents[1] / "golden"
+STRIDES = (8, 16, 32, 64, 128)
+NUM_CLASSES = 4
+
+
+def load(name: str) -> Mapping[str, np.ndarray]:
+    with np.load(FOLDER / f"{name}.npz") as file:
+        return dict(file)
+
+
+def cases(data: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(name, values without their prefix) of every case."""
+    for index in range(int(data["num_cases"])):
+        prefix = f"case{index:03d}_"
+        case = {k.removeprefix(prefix): v for k, v in data.items() if k.startswith(prefix)}
+        yield f"{index}_{case['tag']}", case
+
+
+def ground_truth(case: Mapping[str, np.ndarray], image_wh=(1, 1)) -> GroundTruth:
+    """One image; an empty one gets an invalid slot."""
+    count = len(case["gt_boxes"])
+    slots = max(1, count)
+    boxes, labels = torch.zeros(1, slots, 4), torch.zeros(1, slots, dtype=torch.int64)
+    boxes[0, :count] = torch.from_numpy(case["gt_boxes"])
+    labels[0, :count] = torch.from_numpy(case["gt_classes"])
+    width, height = map(float, image_wh)
+    return GroundTruth(
+        boxes, labels, torch.arange(slots)[None] < count, torch.tensor([[height, width]])
+    )
+
+
+def level_and_stride(sizes, strides=STRIDES) -> tuple[torch.Tensor, torch.Tensor]:
+    counts = torch.tensor(sizes)
+    level = torch.arange(len(sizes)).repeat_interleave(counts)
+    return level, torch.tensor(strides[: len(sizes)], dtype=torch.float32)[level]
+
+
+def anchor_priors(anchors: np.ndarray, level_hw: np.ndarray) -> Priors:
+    boxes = torch.from_numpy(anchors)
+    per_location = len(boxes) // int(level_hw.prod(1).sum())
+    sizes = tuple(int(h * w) * per_location for h, w in level_hw)
+    level, stride = level_and_stride(sizes)
+    return Priors(boxes, box_centers(boxes), stride, level, sizes)
+
+
+def point_priors(level_hw, strides=STRIDES) -> Priors:
+    grids = []
+    for (height, width), stride in zip(level_hw, strides):
+        x = torch.arange(int(width)) * stride + stride // 2
+        y = torch.arange(int(height)) * stride + stride // 2
+        grids.append(torch.cartesian_prod(y, x).flip(1).float())
+    sizes = tuple(map(len, grids))
+    points = torch.cat(grids)
+    level, stride = level_and_stride(sizes, strides)
+    return Priors(square_boxes(points, 8 * stride), points, stride, level, sizes)
+
+
+def no_predictions(priors: Priors, num_classes: int = NUM_CLASSES) -> Predictions:
+    """What rules that look at positions alone get; they must not read it."""
+    nan = torch.full((), torch.nan)
+    return Predictions(
+        nan.expand(1, len(priors), num_classes), nan.expand(1, len(priors), 4)
+    )
