@@ -57,7 +57,7 @@ def anchor_priors(anchors: np.ndarray, level_hw: np.ndarray) -> Priors:
 
 def point_priors(level_hw, strides=STRIDES) -> Priors:
     grids = []
-    for (height, width), stride in zip(level_hw, strides):
+    for (height, width), stride in zip(level_hw, strides, strict=True):
         x = torch.arange(int(width)) * stride + stride // 2
         y = torch.arange(int(height)) * stride + stride // 2
         grids.append(torch.cartesian_prod(y, x).flip(1).float())
@@ -70,6 +70,4 @@ def point_priors(level_hw, strides=STRIDES) -> Priors:
 def no_predictions(priors: Priors, num_classes: int = NUM_CLASSES) -> Predictions:
     """What rules that look at positions alone get; they must not read it."""
     nan = torch.full((), torch.nan)
-    return Predictions(
-        nan.expand(1, len(priors), num_classes), nan.expand(1, len(priors), 4)
-    )
+    return Predictions(nan.expand(1, len(priors), num_classes), nan.expand(1, len(priors), 4))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from assigners import FCOS
-from onenet.geometry import encode_ltrb, gather_samples
+from onenet.geometry import encode_ltrb
 from onenet.losses import centerness
 
 from .golden import cases, ground_truth, load, no_predictions, point_priors
@@ -16,9 +16,7 @@ PLUS_ONE = "plus1_area_reverses_order"
 
 def assign(case, sampling, max_pairs=1 << 18):
     priors = point_priors(GOLDEN[f"grid_{case['grid']}_level_hw"])
-    assigner = FCOS(
-        size_ranges=RANGES, center_sampling=sampling == "center", max_pairs=max_pairs
-    )
+    assigner = FCOS(size_ranges=RANGES, center_sampling=sampling == "center", max_pairs=max_pairs)
     gt = ground_truth(case)
     return priors, gt, assigner(priors, no_predictions(priors), gt)
 

@@ -40,7 +40,8 @@ class ATSS(Assigner):
 
     @configurable
     def __init__(self, *, topk: int = 9, anchors_per_location: int = 1, max_pairs: int = 1 << 18):
-        """
+        """Choose how many candidates a ground truth has.
+
         Args:
             topk: candidate locations of a ground truth on each level.
             anchors_per_location: how many consecutive samples share a centre.

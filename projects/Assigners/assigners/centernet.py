@@ -86,7 +86,8 @@ class CenterNet(Assigner):
         anchors_per_location: int = 1,
         max_pairs: int = 1 << 18,
     ):
-        """
+        """Choose the levels and the width of the Gaussians.
+
         Args:
             size_ranges: smallest and largest size in pixels for each level, ascending.
             min_overlap: the radius is the shift of both corners that leaves this IoU, in (0, 1).
@@ -234,7 +235,8 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float) -> Tensor
     move in different directions; this one is never larger than the other two.
 
     Args:
-        height, width: (...) extents in cells.
+        height: (...) in cells.
+        width: (...) in cells.
         min_overlap: in (0, 1).
 
     Returns:

@@ -10,8 +10,14 @@ from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
 from .dense import dense_assignment
-from .levels import ANY_SIZE, SizeRanges, check_levels, check_size_ranges, level_slices
-from .levels import size_ranges_from_config
+from .levels import (
+    ANY_SIZE,
+    SizeRanges,
+    check_levels,
+    check_size_ranges,
+    level_slices,
+    size_ranges_from_config,
+)
 
 
 @ASSIGNER_REGISTRY.register()
@@ -46,7 +52,8 @@ class FCOS(Assigner):
         radius: float = 1.5,
         max_pairs: int = 1 << 18,
     ):
-        """
+        """Choose where a ground truth has its positives.
+
         Args:
             size_ranges: smallest and largest size in pixels for each level, ascending.
             center_sampling: candidates lie near the centre, not anywhere in the box.
@@ -98,7 +105,7 @@ class FCOS(Assigner):
     def _pieces(self, priors: Priors, num_gt: int):
         """Points (r, 2), stride () and size range of samples of one level."""
         step = max(1, self.max_pairs // num_gt)
-        for level, size_range in zip(level_slices(priors), self.size_ranges):
+        for level, size_range in zip(level_slices(priors), self.size_ranges, strict=True):
             for points in priors.points[level].split(step):
                 yield points, priors.stride[level.start], size_range
 

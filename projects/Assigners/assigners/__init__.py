@@ -1,0 +1,9 @@
+"""Rival label assigners under OneNet's heads and losses; importing this registers them."""
+
+from .atss import ATSS
+from .centernet import CenterNet
+from .config import add_assigners_config
+from .fcos import FCOS
+from .max_iou import MaxIoU
+
+__all__ = ["ATSS", "FCOS", "CenterNet", "MaxIoU", "add_assigners_config"]
