@@ -2,7 +2,19 @@
 
 from .build import ensure_digits
 from .builtin import register_digits
+from .checks import check_datasets_available, check_num_classes, sanitize_annotations
+from .loader import build_test_loader, build_train_loader
+from .mapper import OneNetDatasetMapper
 
-__all__ = ["ensure_digits", "register_digits"]
+__all__ = [
+    "OneNetDatasetMapper",
+    "build_test_loader",
+    "build_train_loader",
+    "check_datasets_available",
+    "check_num_classes",
+    "ensure_digits",
+    "register_digits",
+    "sanitize_annotations",
+]
 
 register_digits()

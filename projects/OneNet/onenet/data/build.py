@@ -21,7 +21,7 @@ from .scenes import CROWD, DIGITS, Digit, SceneStyle, compose_scene
 
 logger = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 2  # raise it with any change to what is drawn, so that old data is remade
+GENERATOR_VERSION = 3  # raise it with any change to what is drawn, so that old data is remade
 STAMP = "generator.txt"
 FIRST_SEED = {"train": 0, "val": 1_000_000}  # scene i of a split is drawn from seed + i
 
@@ -84,7 +84,7 @@ def ensure_digits(root: str | os.PathLike | None = None, spec: DigitsSpec = SPEC
         The folder of the dataset.
 
     Raises:
-        UserError: if ``root`` cannot be written.
+        UserError: ``root`` cannot be written, or the folder holds data of somebody else.
     """
     root = datasets_root() if root is None else Path(root)
     target, stamp = spec.folder(root), fingerprint(spec)
@@ -112,12 +112,17 @@ def _is_current(target: Path, stamp: str) -> bool:
 
 def _remake(target: Path, spec: DigitsSpec, stamp: str) -> None:
     """Build beside ``target`` and move it there in one step. The caller holds the lock."""
+    if target.exists() and not (target / STAMP).exists():
+        raise UserError(
+            f'"{target}" is in the way of the dataset "{spec.name}" and was not made by this '
+            "program: move it, or set DETECTRON2_DATASETS to another folder"
+        )
     prefix = f".{target.name}."
     for stale in target.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale)
     scratch = Path(mkdtemp(prefix=prefix, dir=target.parent))
     try:
-        logger.info("Making the dataset %s in %s, once.", spec.name, target.parent)
+        logger.info("Making the dataset %s in %s (once, less than a minute).", spec.name, target)
         new = scratch / "new"
         write_digits(new, spec)
         (new / STAMP).write_text(stamp)
@@ -159,6 +164,7 @@ def _draw_split(
         coco["images"].append({"id": image_id, "file_name": file_name, **size})
         for digit in scene.digits:
             annotation = {"id": len(coco["annotations"]) + 1, "image_id": image_id}
+            annotation["source"] = int(pool.indices[digit.source])  # in sklearn's load_digits
             coco["annotations"].append(annotation | _coco_object(digit))
         bar.update()
     return coco
@@ -172,7 +178,6 @@ def _coco_object(digit: Digit) -> dict:
         "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": (x2 - x1) * (y2 - y1),
         "iscrowd": 0,
-        "source": digit.source,
     }
 
 

@@ -27,6 +27,7 @@ def register_digits(root: str | os.PathLike | None = None) -> None:
             MetadataCatalog.get(name).set(
                 json_file=str(spec.json_file(folder, split)),
                 image_root=str(spec.image_root(folder, split)),
+                prepare=partial(ensure_digits, root, spec),  # for who reads json_file directly
                 evaluator_type="coco",
                 thing_classes=list(CLASS_NAMES),
                 thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASS_NAMES))},

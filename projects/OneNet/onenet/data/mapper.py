@@ -1,0 +1,57 @@
+"""From a dataset dict to a training sample, with the official crop augmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, detection_utils
+from detectron2.data import transforms as T
+
+from ..errors import UserError
+
+CROP_PROBABILITY = 0.5
+CROP_SHORT_EDGES = (400, 500, 600)  # as in DETR, from where the official recipe has it
+
+
+class OneNetDatasetMapper(DatasetMapper):
+    """Detectron2's mapper with the augmentations of the official recipe.
+
+    Reads of ``INPUT``: the stock keys of size, flip and format, and ``CROP``. Where that is
+    enabled, every other training image, at random, is resized and cropped first.
+    """
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        """Arguments of the stock mapper."""
+        arguments = super().from_config(cfg, is_train)
+        return {**arguments, "augmentations": build_augmentations(cfg, is_train)}
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Map one image.
+
+        Raises:
+            UserError: the image is missing, cannot be decoded or has another size than annotated.
+        """
+        try:
+            return super().__call__(dataset_dict)
+        except (OSError, SyntaxError, detection_utils.SizeMismatchError) as error:
+            # SyntaxError is what Pillow calls a broken PNG chunk.
+            raise UserError(
+                f'cannot use the image "{dataset_dict["file_name"]}": {error} '
+                "(restore the file, or remove it from the annotations)"
+            ) from error
+
+
+def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
+    """The stock augmentations, preceded by the crop where ``INPUT.CROP.ENABLED`` says so."""
+    augmentations = detection_utils.build_augmentation(cfg, is_train)
+    if is_train and cfg.INPUT.CROP.ENABLED:
+        crop = T.AugmentationList(
+            [
+                T.ResizeShortestEdge(CROP_SHORT_EDGES, sample_style="choice"),
+                T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE),
+            ]
+        )
+        augmentations.insert(0, T.RandomApply(crop, prob=CROP_PROBABILITY))
+    return augmentations
