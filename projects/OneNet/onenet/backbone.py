@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 
 from .errors import ConfigError
@@ -45,3 +46,23 @@ def build_basic_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
         )
         channels = width
     return ResNet(stem, stages, out_features=resnets.OUT_FEATURES)
+
+
+@BACKBONE_REGISTRY.register()
+def build_basic_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
+    """A feature pyramid p3 to p7 on :func:`build_basic_resnet_backbone`.
+
+    Like Detectron2's ``build_retinanet_resnet_fpn_backbone``, for any width. Reads ``MODEL.FPN``:
+    ``IN_FEATURES`` (the last of them must be res5), ``OUT_CHANNELS``, ``NORM`` and ``FUSE_TYPE``.
+    """
+    bottom_up = build_basic_resnet_backbone(cfg, input_shape)
+    fpn = cfg.MODEL.FPN
+    top_channels = bottom_up.output_shape()["res5"].channels
+    return FPN(
+        bottom_up=bottom_up,
+        in_features=fpn.IN_FEATURES,
+        out_channels=fpn.OUT_CHANNELS,
+        norm=fpn.NORM,
+        top_block=LastLevelP6P7(top_channels, fpn.OUT_CHANNELS),
+        fuse_type=fpn.FUSE_TYPE,
+    )
