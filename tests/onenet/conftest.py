@@ -1,5 +1,6 @@
 """Fixtures that the tests of the package share: reference numbers and random problems."""
 
+import json
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,31 +21,35 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "golden(family, tag): call the test with each `case` of golden/<family>.npz whose tag "
-        "starts so",
+        "golden(family, tag, kind): call the test with each `case` of golden/<family>.npz whose "
+        "tag starts so",
     )
 
 
 def pytest_generate_tests(metafunc):
     for marker in metafunc.definition.iter_markers("golden"):
+        cases = load_golden(*marker.args, marker.kwargs.get("kind", "case"))
         wanted = marker.kwargs.get("tag", "")
-        cases = [case for case in load_golden(*marker.args) if case["tag"].startswith(wanted)]
+        cases = [case for case in cases if case["tag"].startswith(wanted)]
         metafunc.parametrize("case", cases, ids=[case["tag"] for case in cases])
 
 
 @lru_cache
-def load_golden(family: str) -> list[dict]:
-    """The cases of a file of reference numbers: tensors, numbers, and nested state dicts."""
+def load_golden(family: str, kind: str = "case") -> list[dict]:
+    """The cases (or groups) of a file of reference numbers.
+
+    Returns:
+        For each a dict of tensors, numbers and, as "state_dict", the weights where it has any.
+    """
     with np.load(GOLDEN / f"{family}.npz") as archive:
         arrays = {key: _read(archive[key]) for key in archive.files}
     cases = []
-    for index in range(arrays["num_cases"]):
-        prefix = f"case{index:03d}_"
-        case = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    for name in sorted({key.split("_")[0] for key in arrays if key.startswith(kind)}):
+        case = {k.removeprefix(f"{name}_"): v for k, v in arrays.items() if k.startswith(name)}
         state = {k: v for k, v in case.items() if k.startswith("sd__")}
         case = {k: v for k, v in case.items() if k not in state}
         case["state_dict"] = {k.removeprefix("sd__"): v for k, v in state.items()}
-        cases.append({"tag": f"case{index:03d}", **case})
+        cases.append({"tag": name, **case})
     return cases
 
 
@@ -53,8 +58,14 @@ def _read(array):
 
 
 @pytest.fixture(scope="session")
-def golden_dir():
-    return GOLDEN
+def golden_cases():
+    return load_golden
+
+
+@pytest.fixture(scope="session")
+def golden_json():
+    """Read golden/<name>.json."""
+    return lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 @dataclass(frozen=True)
@@ -150,23 +161,23 @@ def make_tiny_cfg(head="CenterNet", *options):
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.META_ARCHITECTURE = "OneNet"
     cfg.MODEL.WEIGHTS = ""
-    resnets, onenet = cfg.MODEL.RESNETS, cfg.MODEL.OneNet
+    resnets, keys = cfg.MODEL.RESNETS, cfg.MODEL.OneNet
     resnets.DEPTH, resnets.NORM = 18, "BN"
     resnets.STEM_OUT_CHANNELS = resnets.RES2_OUT_CHANNELS = 8
     cfg.MODEL.BACKBONE.NAME = "build_basic_resnet_backbone"
-    onenet.HEAD = head
-    onenet.NUM_CLASSES = 3
+    keys.HEAD = head
+    keys.NUM_CLASSES = 3
     if head == "CenterNet":
         resnets.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-        onenet.DCN = False
-        onenet.DECONV_CHANNEL = [64, 16, 16, 16]
+        keys.DCN = False
+        keys.DECONV_CHANNEL = [64, 16, 16, 16]
     else:
         resnets.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
         cfg.MODEL.BACKBONE.NAME = "build_basic_resnet_fpn_backbone"
         cfg.MODEL.FPN.OUT_CHANNELS = 16
-        onenet.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
-        onenet.NUM_CONV = 1
-        onenet.CONV_CHANNELS = 32
+        keys.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
+        keys.NUM_CONV = 1
+        keys.CONV_CHANNELS = 32
         cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[size, 1.5 * size] for size in (16, 32, 64, 128, 256)]
     cfg.merge_from_list(list(options))
     return cfg

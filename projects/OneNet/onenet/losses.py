@@ -117,9 +117,11 @@ def quality_loss(
     Source: FCOS (Tian et al., ICCV 2019), equation 3.
     """
     logits = gather_samples(predictions.quality.float(), assignment.sample)
+    # Unused slots: 0 * NaN would be NaN, also in the gradient.
+    logits = logits.masked_fill(~assignment.positive, 0)
     target = centerness(priors.points[assignment.sample], gather_samples(gt.boxes, assignment.gt))
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss.masked_fill(~assignment.positive, 0) * assignment.weight).sum()
+    return (loss * assignment.weight).sum()
 
 
 def centerness(points: Tensor, boxes: Tensor) -> Tensor:
