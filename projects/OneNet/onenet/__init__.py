@@ -1,7 +1,7 @@
 """OneNet: one-to-one object detection without NMS, and its label-assignment contract."""
 
 try:
-    import detectron2  # noqa: F401
+    from detectron2 import __version__ as _  # noqa: F401 (a bare folder of that name has none)
 except ImportError as error:
     if error.name not in (None, "detectron2"):
         raise  # Detectron2 is there; something that it needs is not
@@ -13,7 +13,7 @@ except ImportError as error:
 from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
 from . import data  # noqa: F401  (registers the digits)
-from . import backbone, data  # noqa: F401  (they register backbones and datasets)
+from . import backbone  # noqa: F401  (they register backbones and datasets)
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .config import add_onenet_config
 from .criterion import Criterion

@@ -14,7 +14,6 @@ import re
 import sys
 import types
 import warnings
-from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,14 @@ _PILLOW_ALIASES = {
 }
 _MODEL_ZOO = "detectron2.model_zoo.model_zoo"
 COCO_MAX_DETECTIONS = 100
+_PER_GROUP_KEYS = ("base_lrs", "_last_lr")  # in the state of a learning-rate scheduler
+
+# Warnings that only Detectron2's authors could act on: (start of the message, module).
+_NOISE = (
+    ("pkg_resources is deprecated", _MODEL_ZOO),
+    ("Creating a tensor from a list of numpy.ndarrays", "detectron2.structures.boxes"),
+    ("`torch.cuda.amp.", "detectron2.engine.train_loop"),
+)
 
 
 def install() -> None:
@@ -49,16 +56,19 @@ def install() -> None:
     sources = _detectron2_sources()
     _add_aliases(np, _NUMPY_ALIASES, asked=set(re.findall(r"\bnp\.(\w+)\b", sources)))
     _add_aliases(Image, _PILLOW_ALIASES, asked=set(re.findall(r"\bImage\.(\w+)\b", sources)))
-    if _needs_extension() and importlib.util.find_spec("detectron2._C") is None:
-        _install_extension_stand_in()
-        if importlib.util.find_spec("pkg_resources") is None:
+    if _insists_on_extension():
+        if importlib.util.find_spec("detectron2._C") is None:
+            _install_extension_stand_in()
+        if (
+            importlib.util.find_spec("pkg_resources") is None
+            and _ModelZooFinder not in sys.meta_path
+        ):
             sys.meta_path.insert(0, _ModelZooFinder)
-    # The advice (pin setuptools) is for Detectron2's authors and is followed here already.
-    warnings.filterwarnings("ignore", "pkg_resources is deprecated", module=re.escape(_MODEL_ZOO))
+    for message, module in _NOISE:
+        warnings.filterwarnings("ignore", re.escape(message), module=re.escape(module) + "$")
     _import_quietly()
 
 
-@lru_cache(maxsize=1)
 def _detectron2_sources() -> str:
     """The Python text of the installed Detectron2, to see which removed names it still uses."""
     package = Path(detectron2.__file__).parent
@@ -75,8 +85,8 @@ def _add_aliases(module: types.ModuleType, aliases: dict[str, Any], asked: set[s
             setattr(module, name, aliases[name])
 
 
-def _needs_extension() -> bool:
-    """Whether ``detectron2.layers`` imports ``_C`` unconditionally (main only tries to)."""
+def _insists_on_extension() -> bool:
+    """Whether ``detectron2.layers`` imports ``_C`` unguarded: v0.5 and v0.6 do, main does not."""
     layers = Path(detectron2.__file__).parent / "layers"
     unguarded = re.compile(r"^from detectron2 import _C\b", re.MULTILINE)
     return any(unguarded.search(p.read_text(encoding="utf-8")) for p in layers.glob("*.py"))
@@ -187,21 +197,37 @@ class TrainerStateMixin:
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore iteration, hooks and, where the checkpoint holds it, the inner trainer."""
-        from detectron2.engine import DefaultTrainer, TrainerBase
+        """Restore iteration, hooks and, where the checkpoint's fits, the optimizer.
 
-        inner = state_dict.get("_trainer")
-        if inner is None:
-            logger.warning(
-                "The checkpoint holds no optimizer state (Detectron2 v0.5 and v0.6 do not save "
-                "it): resuming with a fresh optimizer at iteration %d.",
-                state_dict["iteration"] + 1,
-            )
-            TrainerBase.load_state_dict(self, state_dict)
-            return
-        super().load_state_dict(state_dict)
-        if "load_state_dict" not in vars(DefaultTrainer):
-            self._trainer.load_state_dict(inner)
+        It does not fit where the checkpoint lacks it, or where another Detectron2 version (or
+        another config) sorts the parameters into other groups. Training then goes on with a fresh
+        optimizer at the right iteration and learning rate, and a warning.
+        """
+        from detectron2.engine import TrainerBase
+
+        state = dict(state_dict)
+        problem = self._load_inner_state(state.pop("_trainer", {}))
+        if problem:
+            state["hooks"] = {
+                name: {key: value for key, value in hook.items() if key not in _PER_GROUP_KEYS}
+                for name, hook in state.get("hooks", {}).items()
+            }
+        TrainerBase.load_state_dict(self, state)
+        if problem:
+            for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+                group["lr"] = lr
+            logger.warning("Resuming with a fresh optimizer: %s.", problem)
+
+    def _load_inner_state(self, inner: dict[str, Any]) -> str:
+        """Load the inner trainer's state; returns what is wrong with it, or an empty string."""
+        if "optimizer" not in inner:
+            return "the checkpoint holds no optimizer state, v0.5 and v0.6 do not save it"
+        try:
+            # A part that was not saved (the gradient scaler, if AMP was off) stays as it is.
+            self._trainer.load_state_dict({**self._trainer.state_dict(), **inner})
+        except ValueError as error:
+            return f"that of the checkpoint does not fit ({error})"
+        return ""
 
 
 install()
