@@ -1,27 +1,55 @@
-"""Train and evaluate OneNet: the flags are those of Detectron2's own train_net.py."""
+"""Train and evaluate detectors; the flags are those of Detectron2's own train_net.py.
 
-from argparse import Namespace
+python train_net.py --config-file configs/onenet_R50.yaml --num-gpus 8
+python train_net.py --config-file configs/onenet_R50.yaml --eval-only MODEL.WEIGHTS model.pth
+"""
 
-import onenet  # noqa: F401  (makes an old Detectron2 importable)
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import onenet  # noqa: F401  (makes older Detectron2 versions importable)
 
 # isort: split
-from detectron2.checkpoint import DetectionCheckpointer
+from assigners import add_assigners_config
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from onenet.engine import Trainer, setup_cfg, setup_run
+from onenet.engine import (
+    Checkpointer,
+    Trainer,
+    check_run,
+    exit_on_user_error,
+    launch,
+    setup_cfg,
+    setup_run,
+)
 
 
-def main(cfg: CfgNode, args: Namespace) -> dict:
-    """Run one of the processes."""
-    setup_run(cfg, args)
-    if not args.eval_only:
-        trainer = Trainer(cfg)
-        trainer.resume_or_load(resume=args.resume)
-        return trainer.train()
+def argument_parser() -> ArgumentParser:
+    """Detectron2's flags and one more."""
+    parser = default_argument_parser()
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="load what fits of weights of another model"
+    )
+    return parser
+
+
+def main(cfg: CfgNode, args: Namespace) -> dict[str, Any] | None:
+    """Train, or evaluate, in one of perhaps several processes."""
+    setup_run(cfg, args, packages=["assigners"])
+    if args.eval_only:
+        return evaluate(cfg, args)
+    trainer = Trainer(cfg)
+    trainer.checkpointer.allow_partial = args.allow_partial
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def evaluate(cfg: CfgNode, args: Namespace) -> dict[str, Any]:
+    """Evaluate the weights of the config, or with ``--resume`` the last ones of the run."""
     model = Trainer.build_model(cfg)
-    checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+    checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, allow_partial=args.allow_partial)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
@@ -30,13 +58,10 @@ def main(cfg: CfgNode, args: Namespace) -> dict:
 
 
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
-    cfg = setup_cfg(args.config_file, args.opts)
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(cfg, args),
-    )
+    with exit_on_user_error():
+        args = argument_parser().parse_args()
+        cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
+        check_run(
+            cfg, eval_only=args.eval_only, resume=args.resume, allow_partial=args.allow_partial
+        )
+        launch(main, cfg, args)

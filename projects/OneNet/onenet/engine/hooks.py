@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 PREFIX = "assign/"
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, where it is one of several parallel copies."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
 class AssignmentStatistics(HookBase):
     """Describes what the assigner did, every so often, in the log and in the event storage.
 
@@ -36,8 +41,7 @@ class AssignmentStatistics(HookBase):
     def before_step(self) -> None:
         iteration = self.trainer.iter + 1
         if iteration % self.period == 0 or iteration == self.trainer.max_iter:
-            model = self.trainer.model
-            model = model.module if isinstance(model, DistributedDataParallel) else model
+            model = unwrapped(self.trainer.model)
             self._handle = model.assigner.register_forward_hook(self._describe)
 
     def _describe(self, assigner: nn.Module, arguments: tuple, assignment: Assignment) -> None:

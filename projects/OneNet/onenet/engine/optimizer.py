@@ -6,13 +6,14 @@ from functools import partial
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.solver.build import GradientClipType, maybe_add_gradient_clipping
 from torch import nn
 
 from ..errors import ConfigError, nearest
 
 OPTIMIZERS = ("ADAMW", "SGD")
 FULL_MODEL = "full_model"
+CLIP_TYPES = (FULL_MODEL, *(kind.value for kind in GradientClipType))
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -23,10 +24,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     ``CLIP_GRADIENTS``, whose ``CLIP_TYPE`` may be "full_model" beside Detectron2's own.
 
     Raises:
-        ConfigError: there is no such optimizer.
+        ConfigError: there is no such optimizer or way to clip.
     """
     solver = cfg.SOLVER
-    check_optimizer(solver.OPTIMIZER)
+    check_optimizer(solver)
     options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     groups = parameter_groups(model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER)
     if solver.OPTIMIZER == "SGD":
@@ -34,7 +35,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options
         )
     else:
-        optimizer = torch.optim.AdamW(groups, **options)
+        # Several times faster than the loop over parameters, but blind to what a GradScaler needs:
+        # with AMP the gradients must be unscaled before they are clipped.
+        optimizer = torch.optim.AdamW(groups, fused=not solver.AMP.ENABLED, **options)
     if solver.CLIP_GRADIENTS.CLIP_TYPE != FULL_MODEL:
         return maybe_add_gradient_clipping(cfg, optimizer)
     if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE > 0:
@@ -44,11 +47,21 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer
 
 
-def check_optimizer(name: str) -> None:
-    """Raise a ConfigError unless ``name`` can be a ``SOLVER.OPTIMIZER``."""
+def check_optimizer(solver: CfgNode) -> None:
+    """Look up the names that select an optimizer, in ``cfg.SOLVER``.
+
+    Raises:
+        ConfigError: one of them is unknown.
+    """
+    name, clipping = solver.OPTIMIZER, solver.CLIP_GRADIENTS
     if name not in OPTIMIZERS:
         raise ConfigError(
             f'SOLVER.OPTIMIZER: unknown optimizer "{name}".{nearest(name, OPTIMIZERS)}'
+        )
+    if clipping.ENABLED and clipping.CLIP_TYPE not in CLIP_TYPES:
+        raise ConfigError(
+            f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE: unknown type "{clipping.CLIP_TYPE}".'
+            f"{nearest(clipping.CLIP_TYPE, CLIP_TYPES)}"
         )
 
 

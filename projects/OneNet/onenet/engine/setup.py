@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from ..assigner import build_assigner
 from ..config import add_onenet_config
+from ..errors import ConfigError, nearest
+from ..heads import HEADS
+from .config_file import merge_file, merge_list
+from .optimizer import check_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +37,40 @@ def setup_cfg(
 
     Returns:
         The config, frozen. Without a GPU it runs on the CPU, whatever it said.
+
+    Raises:
+        ConfigError: a file, key, value or name in it is wrong.
     """
     cfg = get_cfg()
     for add_config in (add_onenet_config, *add_configs):
         add_config(cfg)
     if config_file:
-        cfg.merge_from_file(config_file)
-    cfg.merge_from_list(list(opts))
+        merge_file(cfg, config_file)
+    merge_list(cfg, list(opts))
+    check_names(cfg)
     _fall_back_to_cpu(cfg)
     cfg.freeze()
     return cfg
+
+
+def check_names(cfg: CfgNode) -> None:
+    """Look up every name in ``cfg`` that selects a part, before any part is built.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    _check_name("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY)
+    _check_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY)
+    if cfg.MODEL.META_ARCHITECTURE == "OneNet":
+        _check_name("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
+        build_assigner(cfg)  # costs nothing, and checks its own keys
+    check_optimizer(cfg.SOLVER)
+
+
+def _check_name(key: str, name: str, valid: Iterable) -> None:
+    names = [item if isinstance(item, str) else item[0] for item in valid]
+    if name not in names:
+        raise ConfigError(f'{key}: unknown name "{name}".{nearest(name, names)}')
 
 
 def _fall_back_to_cpu(cfg: CfgNode) -> None:
@@ -48,7 +78,7 @@ def _fall_back_to_cpu(cfg: CfgNode) -> None:
         logger.warning("No GPU is available: running on the CPU.")
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
-        logger.warning("SOLVER.AMP.ENABLED has no effect on the CPU: training in float32.")
+        logger.warning("SOLVER.AMP.ENABLED needs a GPU: training in float32.")
         cfg.SOLVER.AMP.ENABLED = False
 
 

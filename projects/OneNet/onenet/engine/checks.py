@@ -1,0 +1,106 @@
+"""What must hold before a run leaves its first trace on the disk."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.solver import build_lr_scheduler
+from torch import nn
+
+from ..data import check_datasets_available, check_num_classes
+from ..errors import ConfigError, UserError, nearest
+from .checkpoint import Checkpointer
+from .optimizer import build_optimizer
+
+logger = logging.getLogger(__name__)
+
+LR_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR")  # those that every Detectron2 has
+
+
+def check_run(
+    cfg: CfgNode, *, eval_only: bool = False, resume: bool = False, allow_partial: bool = False
+) -> None:
+    """Check the datasets, the model and the weights of a run that is about to begin.
+
+    Args:
+        cfg: the config.
+        eval_only: whether there will be no training.
+        resume: whether to go on from the last checkpoint in ``OUTPUT_DIR``, if there is one.
+        allow_partial: whether weights of another model will do.
+
+    Raises:
+        UserError: with what does not fit, and the remedy.
+    """
+    needed = "TEST" if eval_only else "TRAIN"
+    if not cfg.DATASETS[needed]:
+        raise ConfigError(f"DATASETS.{needed} names no dataset.")
+    names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
+    check_datasets_available(names)
+    check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)
+    if not eval_only:
+        check_schedule(cfg)
+    check_weights(cfg, resume=resume, allow_partial=allow_partial)
+
+
+def check_schedule(cfg: CfgNode) -> None:
+    """Check the keys of the optimizer and of the learning rate by building both for nothing.
+
+    Raises:
+        ConfigError: there is no such schedule, or its numbers contradict each other.
+    """
+    with _silence():
+        optimizer = build_optimizer(cfg, nn.Linear(1, 1))
+        try:
+            build_lr_scheduler(cfg, optimizer)
+        except ValueError as error:
+            name = cfg.SOLVER.LR_SCHEDULER_NAME
+            hint = "" if name in LR_SCHEDULERS else nearest(name, LR_SCHEDULERS)
+            raise ConfigError(f'SOLVER.LR_SCHEDULER_NAME "{name}": {error}.{hint}') from None
+
+
+def check_weights(cfg: CfgNode, *, resume: bool = False, allow_partial: bool = False) -> None:
+    """Check that the weights can be had and fit, without building the model.
+
+    Raises:
+        UserError: they do not.
+    """
+    model = _weightless_model(cfg)
+    if model is None:
+        return
+    with _silence():
+        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, allow_partial=allow_partial)
+        if resume and checkpointer.has_checkpoint():
+            checkpointer.load(checkpointer.get_checkpoint_file(), checkpointables=[])
+        else:
+            checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+
+
+def _weightless_model(cfg: CfgNode) -> nn.Module | None:
+    """The model with shapes alone; None where one of its parts cannot be built so."""
+    try:
+        with torch.device("meta"):
+            return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, building the model in earnest will tell
+        logger.debug("The weights are not checked beforehand: %s", error)
+        return None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what loading has to say for when it is done in earnest."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

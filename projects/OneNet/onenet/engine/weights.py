@@ -1,0 +1,57 @@
+"""Where the weights are that ``MODEL.WEIGHTS`` names."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlparse
+
+from detectron2.utils.file_io import PathManager
+
+from ..errors import UserError, nearest
+
+_DETECTRON2_PREFIX = "detectron2://"
+_DETECTRON2_URL_PATH = "detectron2/"
+_CACHE = "~/.torch/iopath_cache"  # of iopath, unless $FVCORE_CACHE is set
+
+
+def locate_weights(path: str) -> str:
+    """Make sure that a file of weights is there; download it where it is a URL.
+
+    Args:
+        path: ``MODEL.WEIGHTS``: a file, a URL, ``detectron2://...``, or empty for none.
+
+    Returns:
+        ``path`` as it was; Detectron2 finds the local copy of a URL by itself.
+
+    Raises:
+        UserError: it is not there, or cannot be downloaded.
+    """
+    if "://" in path:
+        _download(path)
+    elif path and not os.path.isfile(path):
+        folder, name = os.path.split(path)
+        near = nearest(name, os.listdir(folder or ".")) if os.path.isdir(folder or ".") else ""
+        raise UserError(
+            f'there is no file of weights "{path}".{near} (MODEL.WEIGHTS "" trains from scratch.)'
+        )
+    return path
+
+
+def _download(url: str) -> None:
+    try:
+        PathManager.get_local_path(url)
+    except Exception as error:  # no network, no such file, no room, no handler
+        raise UserError(
+            f'the weights "{url}" are not on this machine and cannot be downloaded '
+            f'({error}); put them at "{_cached(url)}", name a local file as MODEL.WEIGHTS, '
+            'or train from scratch with MODEL.WEIGHTS ""'
+        ) from None
+
+
+def _cached(url: str) -> str:
+    """Where iopath looks for the file before it downloads it."""
+    if url.startswith(_DETECTRON2_PREFIX):
+        path = _DETECTRON2_URL_PATH + url[len(_DETECTRON2_PREFIX) :]
+    else:
+        path = urlparse(url).path.lstrip("/")
+    return os.path.join(os.path.expanduser(os.getenv("FVCORE_CACHE", _CACHE)), path)
