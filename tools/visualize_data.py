@@ -47,18 +47,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def draw_annotations(name: str, scale: float) -> Iterator[Picture]:
     """The images of a registered dataset with their annotations."""
+    check_datasets_available([name])
     records, metadata = DatasetCatalog.get(name), MetadataCatalog.get(name)
-    for record in records:
-        image = read_image(record["file_name"], "RGB")
-        drawing = Visualizer(image, metadata, scale=scale).draw_dataset_dict(record)
-        yield Path(record["file_name"]).stem, drawing
+    return ((Path(r["file_name"]).stem, draw_record(r, metadata, scale)) for r in records)
+
+
+def draw_record(record: dict, metadata: Metadata, scale: float) -> VisImage:
+    """One image with its annotations."""
+    image = read_image(record["file_name"], "RGB")
+    return Visualizer(image, metadata, scale=scale).draw_dataset_dict(record)
 
 
 def draw_samples(cfg: CfgNode, scale: float) -> Iterator[Picture]:
     """Training samples after augmentation, without end."""
-    metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
-    for index, sample in enumerate(chain.from_iterable(build_train_loader(cfg))):
-        yield f"{index:04d}", draw_sample(sample, cfg.INPUT.FORMAT, metadata, scale)
+    batches, metadata = build_train_loader(cfg), MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    return (
+        (f"{index:04d}", draw_sample(sample, cfg.INPUT.FORMAT, metadata, scale))
+        for index, sample in enumerate(chain.from_iterable(batches))
+    )
 
 
 def draw_sample(sample: dict, image_format: str, metadata: Metadata, scale: float) -> VisImage:
@@ -75,7 +81,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the pictures."""
     args = parse_args(argv)
     if args.dataset:
-        check_datasets_available([args.dataset])
         pictures = draw_annotations(args.dataset, args.scale)
     else:
         cfg = setup_cfg(args.config_file, [*args.opts, "DATALOADER.NUM_WORKERS", "0"])

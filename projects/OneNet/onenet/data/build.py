@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from .scenes import CROWD, DIGITS, Digit, SceneStyle, compose_scene
 
 logger = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 3  # raise it with any change to what is drawn, so that old data is remade
+GENERATOR = ("digits.py", "background.py", "scenes.py", "build.py")  # what the files depend on
 STAMP = "generator.txt"
 FIRST_SEED = {"train": 0, "val": 1_000_000}  # scene i of a split is drawn from seed + i
 
@@ -66,7 +67,10 @@ def datasets_root() -> Path:
 
 def fingerprint(spec: DigitsSpec) -> str:
     """Changes when the generator or ``spec`` does; stored beside the data."""
-    return f"version {GENERATOR_VERSION}\n{spec!r}\n"
+    digest = hashlib.sha256()
+    for name in GENERATOR:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return f"{spec!r}\ngenerator {digest.hexdigest()}\n"
 
 
 def ensure_digits(root: str | os.PathLike | None = None, spec: DigitsSpec = SPECS[0]) -> Path:
@@ -106,7 +110,7 @@ def ensure_digits(root: str | os.PathLike | None = None, spec: DigitsSpec = SPEC
 def _is_current(target: Path, stamp: str) -> bool:
     try:
         return (target / STAMP).read_text() == stamp
-    except FileNotFoundError:
+    except OSError:  # nothing there, or nothing that can be read
         return False
 
 

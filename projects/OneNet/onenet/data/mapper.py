@@ -7,6 +7,8 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
+from detectron2.utils.file_io import PathManager
+from PIL import Image
 
 from ..errors import UserError
 
@@ -34,6 +36,7 @@ class OneNetDatasetMapper(DatasetMapper):
             UserError: the image is missing, cannot be decoded or has another size than annotated.
         """
         try:
+            _verify(dataset_dict["file_name"])
             return super().__call__(dataset_dict)
         except (OSError, SyntaxError, detection_utils.SizeMismatchError) as error:
             # SyntaxError is what Pillow calls a broken PNG chunk.
@@ -41,6 +44,16 @@ class OneNetDatasetMapper(DatasetMapper):
                 f'cannot use the image "{dataset_dict["file_name"]}": {error} '
                 "(restore the file, or remove it from the annotations)"
             ) from error
+
+
+def _verify(file_name: str) -> None:
+    """Check the checksums of a PNG; other formats are only opened.
+
+    Detectron2 looks for an orientation in the EXIF data first and ignores what goes wrong then.
+    For that a PNG is decoded, and where this fails its pixels are black, without an error.
+    """
+    with PathManager.open(file_name, "rb") as file:
+        Image.open(file).verify()
 
 
 def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:

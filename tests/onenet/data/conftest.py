@@ -1,0 +1,9 @@
+import pytest
+from onenet.data.build import DigitsSpec
+from onenet.data.scenes import SceneStyle
+
+
+@pytest.fixture
+def tiny_spec():
+    """A digits dataset that is made in a moment."""
+    return DigitsSpec("tiny", SceneStyle(size=96, count=(1, 3)), {"train": 3, "val": 2})

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+from onenet.data import builtin, check_datasets_available, register_digits
+
+# isort: split
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import BoxMode
+
+
+@pytest.fixture
+def registered(tmp_path, tiny_spec, monkeypatch):
+    """Tiny datasets in the catalogs, taken out again at the end."""
+    monkeypatch.setattr(builtin, "SPECS", (tiny_spec,))
+    register_digits(tmp_path)
+    yield tmp_path
+    for split in tiny_spec.scenes:
+        DatasetCatalog.remove(f"tiny_{split}")
+        MetadataCatalog.remove(f"tiny_{split}")
+
+
+def test_importing_the_package_registers():
+    assert {
+        "digits_train", "digits_val", "digits_crowd_train", "digits_crowd_val",
+    } <= set(DatasetCatalog.list())  # fmt: skip
+
+
+def test_shipped_metadata():
+    metadata = MetadataCatalog.get("digits_val")
+    assert metadata.evaluator_type == "coco"
+    assert metadata.thing_classes == [str(i) for i in range(10)]
+    assert metadata.thing_dataset_id_to_contiguous_id == {i + 1: i for i in range(10)}
+    assert metadata.json_file.endswith(os.path.join("digits", "annotations", "digits_val.json"))
+    assert metadata.image_root.endswith(os.path.join("digits", "val"))
+
+
+def test_reading_makes_the_data_and_registering_does_not(registered, tiny_spec):
+    assert not list(registered.iterdir())
+    records = DatasetCatalog.get("tiny_train")
+    assert len(records) == tiny_spec.scenes["train"]
+    for record in records:
+        assert os.path.exists(record["file_name"])
+        assert (record["height"], record["width"]) == (96, 96)
+        for annotation in record["annotations"]:
+            assert annotation["bbox_mode"] == BoxMode.XYWH_ABS
+            assert 0 <= annotation["category_id"] < 10
+
+
+def test_evaluator_before_loader(registered):
+    """COCOEvaluator opens ``json_file`` itself; the check at the start has made it by then."""
+    check_datasets_available(["tiny_val"])
+    evaluator = COCOEvaluator("tiny_val", distributed=False, use_fast_impl=False)
+    assert len(evaluator._coco_api.imgs) == 2

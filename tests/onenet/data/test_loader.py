@@ -1,0 +1,114 @@
+import json
+import logging
+
+import cv2
+import numpy as np
+import pytest
+from onenet.data import build_test_loader, build_train_loader
+from onenet.data.loader import load_train_dicts
+from onenet.errors import ConfigError, UserError
+
+# isort: split
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from onenet import add_onenet_config
+
+BOX = [10, 10, 20, 20]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A COCO dataset of three images in the catalog; returns a function that writes its json."""
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((64, 64, 3), 50 * index, np.uint8))
+    path = tmp_path / "annotations.json"
+
+    def write(boxes, categories=("a", "b"), **fields):
+        """``boxes``: one (image, box, category id) each."""
+        coco = {
+            "images": [
+                {"id": i, "file_name": f"{i}.png", "height": 64, "width": 64} for i in range(3)
+            ],
+            "categories": [{"id": i, "name": name} for i, name in enumerate(categories, 1)],
+            "annotations": [
+                {"id": i, "image_id": image, "bbox": box, "category_id": category,
+                 "area": 1, "iscrowd": 0}
+                for i, (image, box, category) in enumerate(boxes, 1)
+            ],
+        }  # fmt: skip
+        path.write_text(json.dumps({**coco, **fields}))
+        return path
+
+    register_coco_instances("three", {}, str(path), str(tmp_path))
+    yield write
+    DatasetCatalog.remove("three")
+    MetadataCatalog.remove("three")
+
+
+@pytest.fixture
+def cfg():
+    cfg = get_cfg()
+    add_onenet_config(cfg)
+    cfg.MODEL.OneNet.NUM_CLASSES = 2
+    cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = ("three",)
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (64,), 64
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    return cfg
+
+
+def test_batches_for_training_and_testing(dataset, cfg):
+    dataset([(i, BOX, 1 + i % 2) for i in range(3)])
+    batch = next(iter(build_train_loader(cfg)))
+    assert len(batch) == 2
+    assert all(len(sample["instances"]) == 1 for sample in batch)
+    tested = [sample["image_id"] for batch in build_test_loader(cfg, "three") for sample in batch]
+    assert tested == [0, 1, 2]
+
+
+def test_images_left_without_boxes_are_filtered_where_asked(dataset, cfg, caplog):
+    dataset([(0, BOX, 1), (1, [70, 70, 5, 5], 1)])
+    with caplog.at_level(logging.WARNING):
+        assert [r["image_id"] for r in load_train_dicts(cfg)] == [0]
+    assert "1 of 2 boxes" in caplog.text
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    assert [r["image_id"] for r in load_train_dicts(cfg)] == [0, 1, 2]
+
+
+def test_nothing_to_train_on(dataset, cfg):
+    dataset([])
+    with pytest.raises(UserError, match="three.*no image with a box"):
+        load_train_dicts(cfg)
+
+
+def test_a_class_that_the_model_lacks(dataset, cfg):
+    dataset([(0, BOX, 3)], categories=("a", "b", "c"))
+    with pytest.raises(UserError, match='"three".*0.png.*category_id is 2, must be 0 to 1'):
+        build_train_loader(cfg)
+
+
+def test_a_category_that_the_file_lacks(dataset, cfg):
+    path = dataset([(0, BOX, 7)])
+    with pytest.raises(UserError, match='"three" cannot be read') as caught:
+        load_train_dicts(cfg)
+    assert str(path) in str(caught.value) and "7" in str(caught.value)
+
+
+def test_an_annotation_file_that_is_no_json(dataset, cfg):
+    path = dataset([])
+    path.write_text('{"images": [')
+    with pytest.raises(UserError, match="annotations.json.*JSONDecodeError"):
+        load_train_dicts(cfg)
+
+
+@pytest.mark.parametrize("build", [build_train_loader, lambda cfg: build_test_loader(cfg, "none")])
+def test_unknown_datasets(cfg, build):
+    cfg.DATASETS.TRAIN = ("none",)
+    with pytest.raises(ConfigError, match='unknown dataset "none"'):
+        build(cfg)
+
+
+def test_missing_annotation_file(dataset, cfg):
+    with pytest.raises(UserError, match="annotations.json.*is missing"):
+        build_train_loader(cfg)

@@ -1,0 +1,138 @@
+import cv2
+import numpy as np
+import onenet  # noqa: F401  (makes Detectron2 importable, so it comes first)
+import pytest
+import torch
+
+# isort: split
+from detectron2.config import get_cfg
+from detectron2.structures import BoxMode
+from detectron2.utils.env import seed_all_rng
+from onenet.data import OneNetDatasetMapper
+from onenet.errors import UserError
+
+SIZE = (80, 120)  # height, width
+BOX = [12, 20, 60, 68]
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """One image with a white rectangle, annotated."""
+    image = np.zeros((*SIZE, 3), np.uint8)
+    image[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 255
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), image)
+    annotation = {"bbox": BOX, "bbox_mode": BoxMode.XYXY_ABS, "category_id": 1, "iscrowd": 0}
+    height, width = SIZE
+    return {
+        "file_name": str(path), "height": height, "width": width, "annotations": [annotation],
+    }  # fmt: skip
+
+
+def make_mapper(*options, is_train=True):
+    cfg = get_cfg()
+    cfg.merge_from_list(["INPUT.MIN_SIZE_TRAIN", (80,), "INPUT.MIN_SIZE_TEST", 160, *options])
+    return OneNetDatasetMapper(cfg, is_train=is_train)
+
+
+CROP = ("INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute_range", "INPUT.CROP.SIZE",
+        (200, 300))  # fmt: skip
+
+
+def test_training_sample_keeps_size_and_boxes(sample):
+    mapped = make_mapper("INPUT.RANDOM_FLIP", "none")(sample)
+    assert mapped["image"].shape == (3, *SIZE) and mapped["image"].dtype == torch.uint8
+    assert mapped["instances"].gt_boxes.tensor.tolist() == [BOX]
+    assert mapped["instances"].gt_classes.tolist() == [1]
+    assert sample["annotations"][0]["bbox"] == BOX  # the input is not changed
+
+
+def test_flip_is_honoured(sample):
+    x1, y1, x2, y2 = BOX
+    mirrored = [SIZE[1] - x2, y1, SIZE[1] - x1, y2]
+    mapper = make_mapper("INPUT.RANDOM_FLIP", "horizontal")
+    boxes = [mapper(sample)["instances"].gt_boxes.tensor.tolist() for _ in range(30)]
+    assert [BOX] in boxes and [mirrored] in boxes
+    mapper = make_mapper("INPUT.RANDOM_FLIP", "none")
+    assert all(mapper(sample)["instances"].gt_boxes.tensor.tolist() == [BOX] for _ in range(10))
+
+
+def test_test_sample_is_resized_and_has_no_annotations(sample):
+    mapped = make_mapper(*CROP, is_train=False)(sample)
+    assert mapped["image"].shape == (3, 160, 240)
+    assert "annotations" not in mapped and "instances" not in mapped
+
+
+def test_about_every_other_training_image_is_cropped(sample):
+    seed_all_rng(0)
+    mapper = make_mapper(*CROP, "INPUT.RANDOM_FLIP", "none")
+    shapes, boxes = [], []
+    for _ in range(60):
+        mapped = mapper(sample)
+        shapes.append(tuple(mapped["image"].shape[1:]))
+        boxes.append(mapped["instances"].gt_boxes.tensor)
+        assert min(shapes[-1]) == 80
+        height, width = shapes[-1]
+        limits = torch.tensor([width, height, width, height])
+        assert ((boxes[-1] >= 0) & (boxes[-1] <= limits)).all()
+    whole = sum(b.tolist() == [BOX] for b in boxes)
+    assert 15 <= whole <= 45
+
+
+def test_cropped_boxes_follow_the_image(sample):
+    """White pixels are inside the mapped box, black ones outside."""
+    seed_all_rng(0)
+    mapper = make_mapper(*CROP, "INPUT.MIN_SIZE_TRAIN", (160,))
+    seen = 0
+    for _ in range(20):
+        mapped = mapper(sample)
+        image, boxes = mapped["image"][0].float(), mapped["instances"].gt_boxes.tensor
+        if not len(boxes):
+            assert image.mean() < 128
+            continue
+        x1, y1, x2, y2 = boxes[0].round().int().tolist()
+        if min(x2 - x1, y2 - y1) > 10:
+            seen += 1
+            assert image[y1 + 4 : y2 - 4, x1 + 4 : x2 - 4].min() > 200
+            image[max(0, y1 - 4) : y2 + 4, max(0, x1 - 4) : x2 + 4] = 0
+            assert image.max() < 55 if image.numel() else True
+    assert seen > 10
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def blank_the_pixels(path):
+    data = path.read_bytes()
+    start = data.index(b"IDAT") + 4
+    path.write_bytes(data[:start] + bytes(16) + data[start + 16 :])
+
+
+def truncate_jpeg(path):
+    _, data = cv2.imencode(".jpg", cv2.imread(str(path)))
+    path.write_bytes(data.tobytes()[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_text("not an image"), id="text"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:60]), id="truncated"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-40]), id="truncated late"),
+        pytest.param(truncate_jpeg, id="truncated jpeg"),
+        pytest.param(flip_a_bit, id="flipped bit"),
+        pytest.param(blank_the_pixels, id="blank"),
+        pytest.param(lambda path: cv2.imwrite(str(path), np.zeros((9, 9, 3))), id="other size"),
+    ],
+)
+@pytest.mark.parametrize("is_train", [True, False])
+def test_an_unusable_image_is_named(sample, tmp_path, damage, is_train):
+    damage(tmp_path / "image.png")
+    with pytest.raises(UserError, match="image.png") as caught:
+        make_mapper(is_train=is_train)(sample)
+    assert "annotations" in str(caught.value)

@@ -1,0 +1,78 @@
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onenet  # noqa: F401  (makes Detectron2 importable, so it comes first)
+import pytest
+
+# isort: split
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+
+TOOL = Path(__file__).parents[2] / "tools" / "visualize_data.py"
+
+CONFIG = """
+MODEL: {OneNet: {NUM_CLASSES: 2}}
+DATASETS: {TRAIN: [two_images]}
+INPUT: {MIN_SIZE_TRAIN: [64]}
+SOLVER: {IMS_PER_BATCH: 2}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run the tool in this process."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name="__main__")
+
+    return run
+
+
+@pytest.fixture
+def two_images(tmp_path):
+    records = []
+    for index in range(2):
+        path = tmp_path / f"image{index}.png"
+        cv2.imwrite(str(path), np.full((64, 64, 3), 90, np.uint8))
+        box = {"bbox": [8, 8, 40, 40], "bbox_mode": BoxMode.XYXY_ABS, "category_id": index}
+        record = {"file_name": str(path), "image_id": index, "height": 64, "width": 64}
+        records.append({**record, "annotations": [box]})
+    DatasetCatalog.register("two_images", lambda: records)
+    MetadataCatalog.get("two_images").set(thing_classes=["cat", "dog"])
+    yield "two_images"
+    DatasetCatalog.remove("two_images")
+    MetadataCatalog.remove("two_images")
+
+
+def test_annotations_are_drawn(run, two_images, tmp_path):
+    run("--dataset", two_images, "--output-dir", tmp_path / "out", "--scale", 3)
+    pictures = sorted((tmp_path / "out").iterdir())
+    assert [p.name for p in pictures] == ["image0.png", "image1.png"]
+    for path in pictures:
+        drawn = cv2.imread(str(path))
+        assert drawn.shape == (192, 192, 3)
+        assert (drawn != 90).any()
+
+
+def test_training_samples_are_drawn(run, two_images, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    run("--config-file", config, "--output-dir", tmp_path / "out", "--max-images", 3)
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.parametrize("source", ["--dataset", "--config-file"])
+def test_mistakes_are_one_line_and_leave_no_folder(run, tmp_path, source):
+    value = "two_image"
+    if source == "--config-file":
+        value = tmp_path / "config.yaml"
+        value.write_text(CONFIG)  # its dataset is not registered here
+    with pytest.raises(SystemExit) as caught:
+        run(source, value, "--output-dir", tmp_path / "pictures")
+    assert caught.value.code.startswith('error: unknown dataset "two_image')
+    assert "\n" not in caught.value.code
+    assert not (tmp_path / "pictures").exists()
