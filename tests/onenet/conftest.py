@@ -174,10 +174,10 @@ def make_tiny_cfg(head="CenterNet", *options):
     else:
         resnets.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
         cfg.MODEL.BACKBONE.NAME = "build_basic_resnet_fpn_backbone"
-        cfg.MODEL.FPN.OUT_CHANNELS = 16
+        cfg.MODEL.FPN.OUT_CHANNELS, cfg.MODEL.FPN.NORM = 16, "BN"
         keys.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
         keys.NUM_CONV = 1
-        keys.CONV_CHANNELS = 32
+        keys.CONV_CHANNELS = 64
         cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[size, 1.5 * size] for size in (16, 32, 64, 128, 256)]
     cfg.merge_from_list(list(options))
     return cfg
