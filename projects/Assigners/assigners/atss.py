@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.errors import ConfigError
@@ -77,12 +80,11 @@ class ATSS(Assigner):
 
     def _candidates(self, priors: Priors, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, C) int64, the candidates of all levels."""
-        centers = box_centers(gt.boxes)[:, :, None]
+        centers = box_centers(gt.boxes)
         candidates = []
         for level in level_slices(priors):
-            distance = (priors.points[level] - centers).square_().sum(dim=-1)
-            count = min(self.candidates_per_level, distance.shape[-1])
-            nearest = distance.topk(count, largest=False, sorted=False).indices
+            points = priors.points[level]
+            nearest = nearest_points(points, centers, self.candidates_per_level, self.max_pairs)
             candidates.append(nearest + level.start)
         return torch.cat(candidates, dim=-1)
 
@@ -112,3 +114,46 @@ def _highest_iou(sample: Tensor, iou: Tensor, positive: Tensor, num_samples: int
     index = gt.new_full((batch, num_samples), slots)
     index = index.scatter_reduce(1, sample, gt.masked_fill(~wins, slots), "amin")
     return dense_assignment(index.clamp(max=slots - 1), index < slots)
+
+
+def nearest_points(points: Tensor, centers: Tensor, count: int, max_pairs: int) -> Tensor:
+    """The points at the least distance from each centre, in no particular order.
+
+    Top-k of a long row is slow, so the points are dealt into groups: the ``count`` nearest are in
+    the ``count`` groups whose nearest members are nearest.
+
+    Args:
+        points: (n, 2).
+        centers: (B, G, 2).
+        count: how many; all n if there are fewer.
+        max_pairs: how many distances may be in memory at once.
+
+    Returns:
+        (B, G, min(count, n)) int64, indices into the points.
+    """
+    num_points = len(points)
+    group_size = math.isqrt(num_points // count)
+    if group_size < 2:
+        distance = _squared_distance(points, centers)
+        return distance.topk(min(count, num_points), largest=False, sorted=False).indices
+    num_groups = -(-num_points // group_size)
+    filler = group_size * num_groups - num_points
+    points = F.pad(points, (0, 0, 0, filler), value=torch.inf)
+
+    step = max(1, max_pairs // (len(centers) * len(points)))
+    least = [
+        _squared_distance(points, piece).unflatten(-1, (group_size, num_groups)).amin(dim=2)
+        for piece in centers.split(step, dim=1)
+    ]
+    group = torch.cat(least, dim=1).topk(count, largest=False, sorted=False).indices
+    member = torch.arange(0, len(points), num_groups, device=points.device)[:, None]
+    index = (group[:, :, None] + member).flatten(2)
+    distance = (points[index] - centers[:, :, None]).square_().sum(dim=-1)
+    return index.gather(2, distance.topk(count, largest=False, sorted=False).indices)
+
+
+def _squared_distance(points: Tensor, centers: Tensor) -> Tensor:
+    """(B, G, n) for points (n, 2) and centres (B, G, 2)."""
+    x, y = points.t().contiguous()
+    center_x, center_y = centers[..., None, :].unbind(-1)
+    return (x - center_x).square_().add_((y - center_y).square_())

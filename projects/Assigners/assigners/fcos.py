@@ -120,13 +120,13 @@ class FCOS(Assigner):
             sides = _distances(points, torch.cat([low, high], dim=-1))
         nearest = torch.minimum(torch.minimum(*sides[:2]), torch.minimum(*sides[2:]))
         low, high = size_range
-        # In-place comparisons keep the type, so that no more memory is needed.
-        fits = nearest.gt_(0).mul_(largest >= low).mul_(largest.le_(high))
+        # Comparisons in place stay float, which is much faster on a CPU than masks are.
+        fits = largest.eq_(largest.clamp(low, high)).mul_(nearest.gt_(0))
         return fits.mul_(priority[..., None]).amax(dim=1)
 
 
 def _distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Left, top, right, bottom: signed distances of points (r, 2) to boxes (B, G, 4), (B, G, r)."""
-    x, y = points.unbind(-1)
+    x, y = points.t().contiguous()
     x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
     return x - x1, y - y1, x2 - x, y2 - y

@@ -24,7 +24,7 @@ PRESETS = {
     }.items()
 }
 # IoU is at most 1: a sample that a ground truth claims ranks above all overlaps.
-CLAIM = 2.0
+CLAIMED = 2.0
 
 
 @ASSIGNER_REGISTRY.register()
@@ -120,47 +120,95 @@ class MaxIoU(Assigner):
         return dense_assignment(index, positive, ignored & ~positive)
 
     def _rank(self, boxes: Tensor, gt: GroundTruth) -> tuple[Tensor, Tensor]:
-        size = len(gt.boxes), len(boxes)
-        rank, index = boxes.new_zeros(size), boxes.new_zeros(size, dtype=torch.int64)
-        step = max(1, self.max_pairs // rank.numel())
-        for start in range(0, gt.valid.shape[1], step):
+        """Steps 1 and 3, for some ground truths of all images at a time.
+
+        Returns:
+            (B, R) largest IoU of each sample, or at least ``CLAIMED`` where a ground truth took
+            it, and (B, R) int64, the ground truth it belongs to.
+        """
+        batch, slots = gt.valid.shape
+        rank = boxes.new_zeros(batch, len(boxes))
+        index = torch.zeros_like(rank)
+        step = min(slots, max(1, self.max_pairs // rank.numel()))
+        overlaps = PairwiseIoU(boxes, batch, step)
+        for start in range(0, slots, step):
             piece = slice(start, start + step)
-            iou = pairwise_iou(gt.boxes[:, piece], boxes)
+            iou, scratch = overlaps(gt.boxes[:, piece])
             if self.low_quality:
-                self._claim(iou, gt.valid[:, piece], start)
-            best, which = iou.max(dim=1)
-            index = torch.where(best > rank, which + start, index)
-            rank = torch.maximum(rank, best)
-        return rank, index
+                self._claim(iou, scratch, gt.valid[:, piece], start)
+            best = iou.amax(dim=1)
+            which = _first_equal(iou, best[:, None], 1, scratch).add_(start)
+            better = (best - rank).gt_(0)
+            index.add_(which.sub_(index).mul_(better))
+            torch.maximum(rank, best, out=rank)
+        return rank, index.long()
 
-    def _claim(self, iou: Tensor, valid: Tensor, start: int) -> None:
-        order = torch.arange(start, start + iou.shape[1], device=iou.device)
-        claim = (CLAIM + order)[:, None].expand(len(iou), -1, 1).float()
+    def _claim(self, iou: Tensor, scratch: Tensor, valid: Tensor, start: int) -> None:
+        """Step 3: replace overlaps by ``CLAIMED`` + index of the ground truth that takes it."""
+        best = iou.amax(dim=-1)
+        allowed = valid & (best >= self.min_pos_iou)
+        claim = torch.arange(start, start + iou.shape[1], device=iou.device) + CLAIMED
         if self.all_ties:
-            best = iou.amax(dim=-1)
-            allowed = valid & (best >= self.min_pos_iou)
-            best = best.masked_fill(~allowed, CLAIM)
-            iou.copy_(torch.where(iou == best[..., None], claim, iou))
+            unreachable = best.masked_fill(~allowed, CLAIMED)
+            claims = torch.eq(iou, unreachable[..., None], out=scratch)
+            torch.maximum(iou, claims.mul_(claim[:, None]), out=iou)
         else:
-            best, sample = iou.max(dim=-1, keepdim=True)
-            allowed = valid[..., None] & (best >= self.min_pos_iou)
-            iou.scatter_(-1, sample, torch.where(allowed, claim, best))
+            sample = _first_equal(iou, best[..., None], 2, scratch).long()
+            iou.scatter_(2, sample[..., None], torch.where(allowed, claim, best)[..., None])
 
 
-def pairwise_iou(gt_boxes: Tensor, boxes: Tensor) -> Tensor:
-    """IoU of every pair, one contiguous row of samples for each ground truth.
+class PairwiseIoU:
+    """IoU of ground truths with fixed prior boxes, always in the same memory.
 
-    Args:
-        gt_boxes: (B, G, 4).
-        boxes: (R, 4), the same for every image.
-
-    Returns:
-        (B, G, R).
+    One contiguous row of samples a ground truth, three rows in flight, and no temporary tensors:
+    pieces of a suitable size stay in the cache of a CPU.
     """
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    gx1, gy1, gx2, gy2 = (side[..., None] for side in gt_boxes.unbind(-1))
-    overlap = torch.minimum(x2, gx2).sub_(torch.maximum(x1, gx1)).clamp_(min=0)
-    height = torch.minimum(y2, gy2).sub_(torch.maximum(y1, gy1)).clamp_(min=0)
-    overlap.mul_(height)
-    union = torch.add(box_area(gt_boxes)[..., None], box_area(boxes), out=height)
-    return overlap.div_(union.sub_(overlap).clamp_(min=MIN_AREA))
+
+    def __init__(self, boxes: Tensor, batch: int, rows: int):
+        """Prepare the prior boxes.
+
+        Args:
+            boxes: (R, 4), the same for every image.
+            batch: B.
+            rows: largest number of ground truths of an image at a time.
+        """
+        self.sides = boxes.t().contiguous()
+        self.area = box_area(boxes)
+        self.memory = boxes.new_empty(3, batch, rows, len(boxes))
+
+    def __call__(self, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Overlaps of ground truths (B, g, 4), g <= rows.
+
+        Returns:
+            IoU (B, g, R), valid until the next call, and memory of the same shape to use freely.
+        """
+        overlap, other, scratch = self.memory[:, :, : gt_boxes.shape[1]]
+        x1, y1, x2, y2 = self.sides
+        gx1, gy1, gx2, gy2 = (side[..., None] for side in gt_boxes.unbind(-1))
+        _extent(x1, x2, gx1, gx2, overlap, scratch)
+        overlap.mul_(_extent(y1, y2, gy1, gy2, other, scratch))
+        # At least one of the two areas is that large, and so is the union.
+        gt_area = box_area(gt_boxes).clamp_(min=MIN_AREA)[..., None]
+        union = torch.add(self.area, gt_area, out=other).sub_(overlap)
+        return overlap.div_(union), scratch
+
+
+def _extent(
+    low: Tensor, high: Tensor, gt_low: Tensor, gt_high: Tensor, out: Tensor, scratch: Tensor
+) -> Tensor:
+    """Overlap of intervals along one axis, at least 0, written to ``out``."""
+    torch.minimum(high, gt_high, out=out)
+    return out.sub_(torch.maximum(low, gt_low, out=scratch)).clamp_(min=0)
+
+
+def _first_equal(values: Tensor, wanted: Tensor, dim: int, scratch: Tensor) -> Tensor:
+    """Lowest index along ``dim`` where ``values`` equal ``wanted``, as float32.
+
+    What ``argmax`` finds; but comparisons that stay float, products and maxima are vectorised on a
+    CPU, and argmax is not.
+    """
+    size = values.shape[dim]
+    descending = torch.arange(size, 0, -1, dtype=values.dtype, device=values.device)
+    descending = descending[:, None] if dim == 1 else descending
+    hits = torch.eq(values, wanted, out=scratch).mul_(descending)
+    return hits.amax(dim=dim).neg_().add_(size)
