@@ -20,10 +20,10 @@ def paint_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw a background of ``size`` x ``size`` pixels, (size, size, 3) float32 in [0, 255]."""
     image = np.tile(rng.uniform(50, 205, 3).astype(np.float32), (size, size, 1))
     image += rng.uniform(15, 50) * smooth_noise(rng, size, int(rng.integers(3, 7)), 3)
-    image += rng.uniform(4, 22) * smooth_noise(rng, size, int(rng.integers(10, 28)), 1)
+    image += rng.uniform(4, 18) * smooth_noise(rng, size, int(rng.integers(10, 28)), 1)
     for _ in range(rng.integers(0, 5)):
         _blend_patch(rng, image)
-    for _ in range(rng.integers(0, 7)):
+    for _ in range(rng.integers(0, 4)):
         _blend_curve(rng, image)
     return np.clip(image, 0, LEVELS)
 
@@ -32,7 +32,7 @@ def add_grain(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Camera's share: slight blur now and then, and noise on every pixel; returns uint8."""
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(2, 12))
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(2, 10))
     return np.clip(np.rint(image + noise), 0, LEVELS).astype(np.uint8)
 
 

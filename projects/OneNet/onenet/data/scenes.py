@@ -34,9 +34,9 @@ class SceneStyle:
     height: tuple[int, int] = (16, 56)
     twin_probability: float = 0.35
     neighbour_probability: float = 0.15
-    max_iou: float = 0.3
-    max_containment: float = 0.5
-    min_visible: float = 0.7
+    max_iou: float = 0.2
+    max_containment: float = 0.35
+    min_visible: float = 0.85
 
 
 DIGITS = SceneStyle()
@@ -51,12 +51,12 @@ CROWD = SceneStyle(
     min_visible=0.6,
 )
 
-ANGLE = 15.0  # degrees to either side
+ANGLE = 12.0  # degrees to either side
 ASPECT = (0.8, 1.25)
 THINNESS = (0.28, 0.48)
-CONTRAST = (0.16, 0.65)  # luminance step between paper and ink, of the whole range
+CONTRAST = (0.3, 0.7)  # luminance step between paper and ink, of the whole range
 CHROMA = 45.0  # grey levels by which an ink's channels leave grey
-OPACITY = (0.7, 1.0)
+OPACITY = (0.8, 1.0)
 TWIN_HEIGHT = (0.8, 1.25)  # relative to the first of the pair
 TWIN_SAME_INK = 0.6
 NEIGHBOUR_GAP = (0.6, 1.02)  # distance of the centres, 1 is box beside box
