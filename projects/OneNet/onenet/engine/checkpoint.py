@@ -39,9 +39,7 @@ class _SafeReading(fvcore.common.checkpoint.Checkpointer):
         try:
             with _numpy_allowed():
                 return torch.load(filename, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise _unreadable(filename, error) from None
-        except (RuntimeError, EOFError, OSError, KeyError) as error:
+        except Exception as error:  # a damaged file may raise nearly anything
             raise _unreadable(filename, error) from None
 
 
@@ -81,8 +79,10 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         if filename.endswith(".pkl"):
             _check_arrays_only(filename)
         checkpoint = super()._load_file(filename)
-        if not isinstance(checkpoint.get("model"), dict):
-            raise UserError(f'"{self._source}" holds no weights.')
+        weights = checkpoint["model"]
+        kinds = (torch.Tensor, np.ndarray)
+        if not isinstance(weights, dict) or not all(isinstance(w, kinds) for w in weights.values()):
+            raise UserError(f'"{self._source}" holds no weights, or not weights alone.')
         return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
@@ -144,7 +144,7 @@ def _check_arrays_only(filename: str) -> None:
     try:
         with open(filename, "rb") as file:
             _ArrayUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a damaged pickle may raise nearly anything
+    except Exception as error:
         raise _unreadable(filename, error) from None
 
 
@@ -155,5 +155,7 @@ def _unreadable(filename: str, error: Exception) -> UserError:
             f'"{filename}" holds an object of type {foreign[1]}, and loading that could run code; '
             "if you trust the file, save its tensors alone in another"
         )
-    reason = str(error).split("\n")[0] or type(error).__name__
-    return UserError(f'cannot read "{filename}" as a checkpoint: {reason}; is the file complete?')
+    # What PyTorch says before this, among other things how to switch the protection off.
+    reason = str(error).rpartition("WeightsUnpickler error: ")[2].split("\n")[0]
+    reason = reason or type(error).__name__
+    return UserError(f'cannot read the weights "{filename}" ({reason}); is the file complete?')

@@ -17,6 +17,7 @@ from ..data import check_datasets_available, check_num_classes
 from ..errors import ConfigError, UserError, nearest
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
+from .weights import locate_weights
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +72,14 @@ def check_weights(cfg: CfgNode, *, resume: bool = False, allow_partial: bool = F
         UserError: they do not.
     """
     model = _weightless_model(cfg)
-    if model is None:
-        return
     with _silence():
         checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, allow_partial=allow_partial)
-        if resume and checkpointer.has_checkpoint():
-            checkpointer.load(checkpointer.get_checkpoint_file(), checkpointables=[])
+        resumed = resume and checkpointer.has_checkpoint()
+        path = checkpointer.get_checkpoint_file() if resumed else cfg.MODEL.WEIGHTS
+        if model is None:
+            locate_weights(path)
         else:
-            checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+            checkpointer.load(path, checkpointables=[])
 
 
 def _weightless_model(cfg: CfgNode) -> nn.Module | None:

@@ -71,9 +71,10 @@ class _ConfigFile(CfgNode):
         except OSError as error:
             raise ConfigError(f'cannot read config file "{filename}": {error.strerror}.') from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{filename}{_where(error)} is not valid YAML: {_why(error)}."
-            ) from None
+            place = f"{filename}{_where(error)}"
+            raise ConfigError(f"{place} is not valid YAML: {_why(error)}.") from None
+        except AssertionError as error:  # a section here is a value in its _BASE_
+            raise ConfigError(f"{filename}: {error}") from None
         except TypeError:  # it looks for keys in what is not a mapping
             loaded = None
         if not isinstance(loaded, dict):
@@ -129,6 +130,8 @@ def _similar(key: str, cfg: CfgNode) -> str:
     """What to say after an unknown key."""
     parent, _, name = key.rpartition(".")
     keys = [valid for valid, _ in _flatten(cfg)]
+    if parent in keys:
+        return f" {parent} is a value, not a section."
     names = [valid.rpartition(".")[2] for valid in keys]
     similar = [valid for valid, other in zip(keys, names, strict=True) if _close(name, other)]
     if similar:

@@ -1,0 +1,18 @@
+"""Data that tests of the package and of the programs share."""
+
+from dataclasses import replace
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory):
+    """A folder for DETECTRON2_DATASETS that holds digits_{train,val}, cut down to a few scenes."""
+    from onenet.data.build import SPECS, STAMP, fingerprint, write_digits
+
+    root, spec = tmp_path_factory.mktemp("datasets"), SPECS[0]
+    folder = spec.folder(root)
+    write_digits(folder, replace(spec, scenes={"train": 8, "val": 4}))
+    # It says that it is complete, so nobody makes it anew.
+    (folder / STAMP).write_text(fingerprint(spec))
+    return root

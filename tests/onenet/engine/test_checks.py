@@ -1,0 +1,83 @@
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from onenet import UserError
+from onenet.engine import check_run
+
+
+def test_passes_and_leaves_nothing(digits_cfg, caplog):
+    digits_cfg.DATASETS.TEST = digits_cfg.DATASETS.TRAIN
+    with caplog.at_level(logging.INFO):
+        check_run(digits_cfg)
+        check_run(digits_cfg, eval_only=True, resume=True)
+    assert not Path(digits_cfg.OUTPUT_DIR).exists()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("DATASETS.TRAIN", "()"), ["DATASETS.TRAIN"]),
+        (("DATASETS.TRAIN", "('few_digits_trian',)"), ["few_digits_trian", "few_digits_train"]),
+        (("DATASETS.TEST", "('coco_2017_val',)"), ["coco_2017_val", "DETECTRON2_DATASETS"]),
+        (("MODEL.OneNet.NUM_CLASSES", "80"), ["NUM_CLASSES", "80", "10"]),
+        (("MODEL.WEIGHTS", "nowhere.pth"), ["nowhere.pth", 'MODEL.WEIGHTS ""']),
+        (("MODEL.OneNet.IN_FEATURES", "['res2', 'res3', 'res4', 'res6']"), ["IN_FEATURES", "res6"]),
+        (("SOLVER.LR_SCHEDULER_NAME", "WarmupCosine"), ["WarmupCosine", "WarmupCosineLR"]),
+        (("SOLVER.WARMUP_METHOD", "slow"), ["slow"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_mistakes_are_told_in_one_line_before_any_output(
+    digits_cfg, few_digits_names, monkeypatch, tmp_path, change, named
+):
+    monkeypatch.chdir(tmp_path)
+    digits_cfg.merge_from_list(list(change))
+    with pytest.raises(UserError) as caught:
+        check_run(digits_cfg)
+    message = str(caught.value)
+    assert "\n" not in message
+    for name in named:
+        assert name in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eval_only_needs_test_data_alone(digits_cfg):
+    digits_cfg.DATASETS.TEST, digits_cfg.DATASETS.TRAIN = digits_cfg.DATASETS.TRAIN, ("nowhere",)
+    check_run(digits_cfg, eval_only=True)
+    digits_cfg.DATASETS.TEST = ()
+    with pytest.raises(UserError, match=r"DATASETS\.TEST"):
+        check_run(digits_cfg, eval_only=True)
+
+
+def test_weights_of_another_model(digits_cfg, tiny_cfg, tmp_path):
+    digits_cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    torch.save(build_model(tiny_cfg()).state_dict(), digits_cfg.MODEL.WEIGHTS)
+    with pytest.raises(UserError, match=r"another model[\s\S]*head.cls_score.weight"):
+        check_run(digits_cfg)
+    check_run(digits_cfg, allow_partial=True)
+
+
+def test_resume_does_not_need_the_first_weights(digits_cfg, tmp_path):
+    digits_cfg.MODEL.WEIGHTS, digits_cfg.OUTPUT_DIR = "nowhere.pth", str(tmp_path)
+    torch.save(build_model(digits_cfg).state_dict(), tmp_path / "model_0000001.pth")
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    check_run(digits_cfg, resume=True)
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        check_run(digits_cfg, resume=False)
+    (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
+    with pytest.raises(UserError, match=r"model_0000002\.pth"):
+        check_run(digits_cfg, resume=True)
+
+
+def test_a_model_that_cannot_be_built_without_weights_is_checked_later(digits_cfg, monkeypatch):
+    def build(cfg):
+        return torch.zeros(1).item()
+
+    monkeypatch.setattr(META_ARCH_REGISTRY, "get", lambda name: build)
+    digits_cfg.MODEL.WEIGHTS = "nowhere.pth"
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        check_run(digits_cfg)

@@ -1,0 +1,59 @@
+import logging
+
+import pytest
+import torch
+from detectron2.engine.train_loop import TrainerBase
+from detectron2.modeling import build_model
+from onenet.engine import AssignmentStatistics
+from onenet.statistics import assignment_statistics
+
+
+class Loop(TrainerBase):
+    """Runs the model, and keeps what its assigner was given and returned."""
+
+    def __init__(self, model, inputs):
+        super().__init__()
+        self.model, self.inputs = model, inputs
+        self.calls = []
+        model.assigner.register_forward_hook(lambda _, x, y: self.calls.append((x, y)))
+        self.own_hooks = len(model.assigner._forward_hooks)
+        self.listening = []
+
+    def run_step(self):
+        self.listening.append(len(self.model.assigner._forward_hooks) > self.own_hooks)
+        self.model(self.inputs)
+        assert len(self.model.assigner._forward_hooks) == self.own_hooks
+
+
+@pytest.fixture
+def loop(tiny_cfg, make_inputs):
+    torch.manual_seed(0)
+    cfg = tiny_cfg("CenterNet", "MODEL.OneNet.NUM_STAGES", 2)
+    loop = Loop(build_model(cfg), make_inputs())
+    loop.register_hooks([AssignmentStatistics(period=2)])
+    return loop
+
+
+def test_describes_each_period_and_the_last_iteration(loop):
+    loop.train(0, 5)
+    assert loop.listening == [False, True, False, True, True]
+    history = loop.storage.history("assign/positives_per_gt").values()
+    assert [iteration for _, iteration in history] == [1, 3, 4]
+
+
+def test_describes_the_first_stage(loop):
+    loop.train(0, 2)
+    first_stages = loop.calls[::2]
+    (priors, predictions, gt), assignment = first_stages[1]
+    expected = assignment_statistics(priors, predictions, gt, assignment)
+    assert expected["positive_score"] > 0
+    for name, value in expected.items():
+        assert loop.storage.history(f"assign/{name}").latest() == pytest.approx(value.item())
+
+
+def test_one_readable_line(loop, caplog):
+    with caplog.at_level(logging.INFO, logger="onenet"):
+        loop.train(0, 2)
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("onenet")]
+    assert line.startswith("assignment: positives per gt 1.000 ")
+    assert "positive iou 0." in line

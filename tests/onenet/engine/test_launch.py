@@ -1,0 +1,97 @@
+import logging
+from argparse import Namespace
+
+import pytest
+import torch
+from detectron2 import engine
+from detectron2.engine.train_loop import TrainerBase
+from onenet import UserError
+from onenet.engine import exit_on_user_error, launch
+from torch.utils.data import DataLoader
+
+
+class Dataset(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise UserError('cannot use the image "a.png": it is broken')
+
+
+def raise_user_error(cfg, args):
+    raise UserError(args.message)
+
+
+def arguments(**changes):
+    flags = {"num_gpus": 1, "num_machines": 1, "machine_rank": 0, "dist_url": "auto"}
+    return Namespace(**{**flags, **changes})
+
+
+def test_one_line_and_an_exit_code(capsys):
+    with pytest.raises(SystemExit) as caught, exit_on_user_error():
+        raise UserError("this key is wrong")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: this key is wrong\n"
+
+
+def test_an_error_in_a_data_loaders_process(capsys):
+    with pytest.raises(SystemExit), exit_on_user_error():
+        next(iter(DataLoader(Dataset(), num_workers=1)))
+    assert capsys.readouterr().err == 'error: cannot use the image "a.png": it is broken\n'
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError), exit_on_user_error():
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("error", [UserError, ValueError])
+def test_the_training_loop_logs_tracebacks_of_bugs_only(caplog, error):
+    class Loop(TrainerBase):
+        def run_step(self):
+            raise error("on purpose")
+
+    with pytest.raises((SystemExit, ValueError)), exit_on_user_error():
+        Loop().train(0, 1)
+    logged = [record for record in caplog.records if record.exc_info]
+    assert len(logged) == (error is ValueError)
+    assert not logging.getLogger("detectron2.engine.train_loop").filters
+
+
+def test_on_the_cpu_there_is_one_process(tiny_cfg, capsys, caplog):
+    with caplog.at_level(logging.WARNING), pytest.raises(SystemExit):
+        launch(raise_user_error, tiny_cfg(), arguments(num_gpus=8, message="from the process"))
+    assert capsys.readouterr().err == "error: from the process\n"
+    assert "--num-gpus 8" in caplog.text
+
+
+@pytest.fixture
+def two_gpus(tiny_cfg, monkeypatch):
+    """A config for a machine with two GPUs, and the calls of Detectron2's launch."""
+    cfg, calls = tiny_cfg(), []
+    cfg.MODEL.DEVICE = "cuda"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(engine, "launch", lambda *args, **kwargs: calls.append((args, kwargs)))
+    return cfg, calls
+
+
+def test_on_gpus_detectron2_starts_the_processes(two_gpus):
+    cfg, calls = two_gpus
+    args = arguments(num_gpus=2, num_machines=2, machine_rank=1)
+    launch(raise_user_error, cfg, args)
+    (((_, num_gpus), options),) = calls
+    assert num_gpus == 2
+    assert (options["num_machines"], options["machine_rank"]) == (2, 1)
+    assert options["args"] == (raise_user_error, cfg, args)
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [({"num_gpus": 3}, ["--num-gpus 3", "2"]), ({"num_machines": 3}, ["IMS_PER_BATCH 16", "3"])],
+)
+def test_processes_that_cannot_be(two_gpus, flags, named):
+    cfg, calls = two_gpus
+    with pytest.raises(UserError) as caught:
+        launch(raise_user_error, cfg, arguments(**flags))
+    assert all(name in str(caught.value) for name in named)
+    assert not calls

@@ -1,0 +1,72 @@
+import logging
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+from onenet import ConfigError
+from onenet.engine import setup_cfg
+from onenet.engine.setup import check_names
+
+ONENET = ["MODEL.META_ARCHITECTURE", "OneNet", "MODEL.DEVICE", "cpu"]
+
+
+def test_defaults_are_frozen():
+    cfg = setup_cfg()
+    assert cfg.MODEL.OneNet.ASSIGNER.NAME == "MinCost"
+    assert cfg.is_frozen()
+
+
+def test_file_then_command_line(tmp_path):
+    file = tmp_path / "file.yaml"
+    file.write_text("MODEL: {OneNet: {NUM_CLASSES: 7}}\nSEED: 3")
+    cfg = setup_cfg(str(file), ["SEED", "4"])
+    assert (cfg.MODEL.OneNet.NUM_CLASSES, cfg.SEED) == (7, 4)
+
+
+def test_keys_of_further_packages():
+    def add_config(cfg):
+        cfg.EXTRA = CfgNode({"KEY": 1})
+
+    assert setup_cfg(opts=["EXTRA.KEY", "2"], add_configs=[add_config]).EXTRA.KEY == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("MODEL.META_ARCHITECTURE", "OneNett", "OneNet"),
+        ("MODEL.BACKBONE.NAME", "build_resnet_backbon", "build_resnet_backbone"),
+        ("MODEL.OneNet.HEAD", "Centernet", "CenterNet"),
+        ("MODEL.OneNet.ASSIGNER.NAME", "Mincost", "MinCost"),
+        ("MODEL.OneNet.ASSIGNER.SOLVER", "hungary", "hungarian"),
+        ("SOLVER.OPTIMIZER", "AdamV", "ADAMW"),
+    ],
+)
+def test_unknown_names(key, value, hint):
+    with pytest.raises(ConfigError) as caught:
+        setup_cfg(opts=[*ONENET, key, value])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert key in message
+    assert f'"{value}"' in message
+    assert f'Did you mean "{hint}"' in message
+
+
+def test_other_meta_architectures_need_no_names_of_onenet(tiny_cfg):
+    cfg = tiny_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "RetinaNet"
+    cfg.MODEL.OneNet.HEAD = "none of ours"
+    check_names(cfg)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_falls_back_to_the_cpu_and_says_so_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        cfg = setup_cfg(opts=["MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", "True"])
+    assert cfg.MODEL.DEVICE == "cpu"
+    assert not cfg.SOLVER.AMP.ENABLED
+    assert len([r for r in caplog.records if "No GPU" in r.message]) == 1
+
+
+def test_the_cpu_is_nothing_to_warn_about(caplog):
+    setup_cfg(opts=ONENET)
+    assert not caplog.records

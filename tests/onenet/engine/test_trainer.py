@@ -1,0 +1,93 @@
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.engine import HookBase
+from onenet.engine import Trainer
+
+
+class StopAfter(HookBase):
+    """Stands for somebody who interrupts the run after so many iterations."""
+
+    def __init__(self, iterations):
+        self.iterations = iterations
+
+    def after_step(self):
+        if self.trainer.iter + 1 == self.iterations:
+            raise KeyboardInterrupt
+
+
+def optimizer_state(trainer):
+    return copy.deepcopy(trainer.optimizer.state_dict())
+
+
+def learning_rates(trainer):
+    return [(iteration, lr) for lr, iteration in trainer.storage.history("lr").values()]
+
+
+@pytest.fixture
+def cfg(digits_cfg):
+    digits_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    digits_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
+    digits_cfg.SOLVER.BACKBONE_MULTIPLIER = 0.5
+    Path(digits_cfg.OUTPUT_DIR).mkdir()
+    return digits_cfg
+
+
+def test_train_stop_resume(cfg):
+    whole = cfg.clone()
+    whole.OUTPUT_DIR += "/whole"
+    Path(whole.OUTPUT_DIR).mkdir()
+    uninterrupted = Trainer(whole)
+    uninterrupted.train()
+
+    stopped = Trainer(cfg)
+    stopped.register_hooks([StopAfter(2)])
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+
+    resumed = Trainer(cfg)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 2
+    assert resumed.scheduler.last_epoch == stopped.scheduler.last_epoch == 2
+    torch.testing.assert_close(resumed.model.state_dict(), stopped.model.state_dict())
+    torch.testing.assert_close(optimizer_state(resumed), optimizer_state(stopped))
+
+    resumed.train()
+    assert learning_rates(stopped) + learning_rates(resumed) == learning_rates(uninterrupted)
+    steps = {float(state["step"]) for state in optimizer_state(resumed)["state"].values()}
+    assert steps == {4.0}
+
+
+def test_without_resume_a_run_begins_anew(cfg):
+    Trainer(cfg).train()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    assert trainer.start_iter == 0
+
+
+def test_checkpoints_are_of_plain_tensors_and_numbers(cfg):
+    Trainer(cfg).train()
+    loaded = torch.load(Path(cfg.OUTPUT_DIR, "model_final.pth"), weights_only=True)
+    assert loaded["iteration"] == 3
+    assert set(loaded["trainer"]) >= {"iteration", "_trainer"}
+
+
+def test_a_run_writes_losses_and_assignment_statistics(cfg):
+    trainer = Trainer(cfg)
+    trainer.train()
+    assert trainer.storage.history("total_loss").latest() > 0
+    assert trainer.storage.history("assign/positives_per_gt").values() == [(1.0, 3)]
+
+
+def test_the_description_of_the_assignment_is_ready_when_it_is_written(cfg):
+    hooks = [type(hook).__name__ for hook in Trainer(cfg)._hooks]
+    assert hooks.index("AssignmentStatistics") < hooks.index("PeriodicWriter")
+
+
+def test_evaluation_reports_without_and_with_nms(cfg, few_digits_names):
+    cfg.DATASETS.TEST = (few_digits_names["val"],)
+    model = Trainer.build_model(cfg)
+    results = Trainer.test(cfg, model)
+    assert {"bbox", "bbox_nms", "nms_diagnosis"} <= set(results)

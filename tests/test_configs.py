@@ -1,0 +1,90 @@
+"""Every shipped config can be read, built and trained for a step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from assigners import add_assigners_config
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from onenet.engine import build_optimizer, setup_cfg
+from onenet.engine.checks import check_schedule
+
+ROOT = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
+SIZE = 64  # pixels; the network has a stride of 32
+
+# The published recipes, as the official YAML files have them.
+RECIPES = {
+    "onenet_R50.yaml": (50, False, (2048, 256, 128, 64)),
+    "onenet_R50_dcn.yaml": (50, True, (2048, 256, 128, 64)),
+    "onenet_R18.yaml": (18, False, (512, 256, 128, 64)),
+    "onenet_R18_dcn.yaml": (18, True, (512, 256, 128, 64)),
+}
+
+
+def load(name, *opts):
+    return setup_cfg(
+        str(ROOT / name), ["MODEL.DEVICE", "cpu", *opts], add_configs=[add_assigners_config]
+    )
+
+
+def make_batch(num_classes):
+    torch.manual_seed(0)
+    batch = []
+    for boxes in ([[4.0, 4, 30, 40], [20, 10, 60, 60]], []):
+        instances = Instances((SIZE, SIZE))
+        instances.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
+        instances.gt_classes = torch.randint(num_classes, (len(boxes),))
+        batch.append({"image": torch.rand(3, SIZE, SIZE) * 255, "instances": instances})
+    return batch
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_builds_and_takes_a_step(name):
+    cfg = load(name)
+    model = build_model(cfg)
+    optimizer = build_optimizer(cfg, model)
+    before = [p.detach().clone() for p in model.head.parameters()]
+    losses = model(make_batch(cfg.MODEL.OneNet.NUM_CLASSES))
+    sum(losses.values()).backward()
+    optimizer.step()
+    assert all(loss.isfinite() for loss in losses.values())
+    after = list(model.head.parameters())
+    assert all(p.isfinite().all() for p in after)
+    assert any((p != q).any() for p, q in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_is_complete(name):
+    cfg = load(name)
+    assert cfg.MODEL.META_ARCHITECTURE == "OneNet"
+    assert cfg.INPUT.FORMAT == "RGB"
+    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        assert dataset in DatasetCatalog.list()
+    check_schedule(cfg)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_the_published_ones(name):
+    cfg = load(name)
+    depth, dcn, channels = RECIPES[name]
+    solver, onenet = cfg.SOLVER, cfg.MODEL.OneNet
+    assert (depth, dcn) == (cfg.MODEL.RESNETS.DEPTH, onenet.DCN)
+    assert tuple(onenet.DECONV_CHANNEL) == channels
+    assert (cfg.MODEL.RESNETS.NORM, cfg.MODEL.BACKBONE.FREEZE_AT) == ("BN", 0)
+    assert not cfg.MODEL.RESNETS.STRIDE_IN_1X1
+    assert (solver.OPTIMIZER, solver.IMS_PER_BATCH, solver.BASE_LR) == ("ADAMW", 64, 5e-5)
+    assert (solver.MAX_ITER, solver.STEPS) == (270000, (210000, 250000))
+    assert not solver.CLIP_GRADIENTS.ENABLED
+    assert cfg.INPUT.CROP.ENABLED
+    assert (cfg.INPUT.CROP.TYPE, tuple(cfg.INPUT.CROP.SIZE)) == ("absolute_range", (384, 600))
+    assert (cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN) == ((416, 448, 480, 512), 853)
+    assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (512, 853)
+
+
+def test_no_two_configs_write_to_the_same_folder():
+    leaves = [name for name in CONFIGS if not Path(name).name.startswith("Base")]
+    folders = [load(name).OUTPUT_DIR for name in leaves]
+    assert len(set(folders)) == len(folders)

@@ -1,0 +1,96 @@
+"""train_net.py from end to end, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+CONFIG = """
+MODEL:
+  META_ARCHITECTURE: "OneNet"
+  WEIGHTS: ""
+  BACKBONE: {NAME: "build_basic_resnet_backbone"}
+  RESNETS:
+    {DEPTH: 18, NORM: "BN", STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8,
+     OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
+  OneNet: {NUM_CLASSES: 10, DCN: False, DECONV_CHANNEL: [64, 16, 16, 16]}
+DATASETS: {TRAIN: ["digits_train"], TEST: ["digits_val"]}
+DATALOADER: {NUM_WORKERS: 1}
+INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
+SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], BASE_LR: 0.001}
+TEST: {EXPECTED_RESULTS: [["bbox", "AP", 50.0, 50.0]]}
+VERSION: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def train_net(few_digits, tmp_path_factory):
+    """Run train_net.py with a config and further arguments; its output is in output/ of "cwd"."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "config.yaml").write_text(CONFIG)
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments):
+        return subprocess.run(
+            [
+                sys.executable,
+                str(ROOT / "train_net.py"),
+                "--config-file",
+                "config.yaml",
+                *arguments,
+            ],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    run.folder = folder
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(train_net):
+    done = train_net("OUTPUT_DIR", "output")
+    assert done.returncode == 0, done.stderr
+    return train_net.folder / "output"
+
+
+def test_a_run_leaves_what_detectron2_users_expect(trained):
+    assert {"config.yaml", "log.txt", "metrics.json", "last_checkpoint", "model_final.pth"} <= {
+        path.name for path in trained.iterdir()
+    }
+    assert list(trained.glob("events*"))
+    (metrics,) = [json.loads(line) for line in (trained / "metrics.json").open()]
+    assert metrics["iteration"] == 2
+    assert metrics["assign/positives_per_gt"] == 1.0
+    assert metrics["total_loss"] > 0
+    assert 0 <= metrics["bbox/AP"] <= 100
+    assert "bbox_nms/AP" in metrics
+    assert "nms_diagnosis/nms_gap" in metrics
+
+
+def test_the_log_tells_of_the_assignment(trained):
+    assert "assignment: positives per gt 1.000" in (trained / "log.txt").read_text()
+
+
+def test_evaluation_checks_the_expected_results(trained, train_net):
+    weights = ["MODEL.WEIGHTS", str(trained / "model_final.pth"), "OUTPUT_DIR", "evaluated"]
+    impossible = [["bbox", "AP", 200.0, 1.0]]
+    done = train_net("--eval-only", *weights, "TEST.EXPECTED_RESULTS", str(impossible))
+    assert done.returncode == 1
+    assert "Result verification failed" in done.stdout + done.stderr
+    assert (train_net.folder / "evaluated" / "inference").is_dir()
+
+
+def test_a_mistake_is_one_line_and_leaves_nothing(train_net):
+    done = train_net("OUTPUT_DIR", "nothing", "MODEL.OneNet.NUM_CLASSES", "80")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: MODEL.OneNet.NUM_CLASSES is 80")
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (train_net.folder / "nothing").exists()
