@@ -43,6 +43,7 @@ class PlainUpSample(UpSample):
         super().__init__(out_channels, kernel)
         self.conv = nn.Conv2d(in_channels, out_channels, KERNEL, padding=KERNEL // 2)
         self.bn = nn.BatchNorm2d(out_channels)
+        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.up(self.relu(self.bn(self.conv(x))))
@@ -69,6 +70,7 @@ class DeformableUpSample(UpSample):
         )
         self.dcn = DeformConv2d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)
         self.dcn_bn = nn.BatchNorm2d(out_channels)
+        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         offset, mask = self.dcn_offset(x).tensor_split([self.num_offsets], dim=1)

@@ -106,7 +106,7 @@ class SingleLevelHead(DenseHead):
 
         "published": Xavier-uniform for everything with more than one dimension. That is what the
         official constructor ends with; it overwrites the bilinear kernels and the zero offsets
-        that its layers had just set.
+        that its layers had just set, but not their zero biases.
         "prior": keeps them, and starts with near-constant outputs: every sample predicts its prior
         box, so that at first the classes alone decide between samples with similar boxes.
         """
