@@ -1,5 +1,8 @@
 """Rival label assigners under OneNet's heads and losses; importing this registers them."""
 
+import onenet  # noqa: F401  (before anything of Detectron2, which it makes importable)
+
+# isort: split
 from .atss import ATSS
 from .centernet import CenterNet
 from .config import add_assigners_config

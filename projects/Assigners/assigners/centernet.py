@@ -165,14 +165,13 @@ class CenterNet(Assigner):
     def _grids(self, priors: Priors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """First location, columns, rows (int64) and stride of each level, (L,) each.
 
-        The shape of a feature map is not part of the priors, but the samples of its first row all
+        The shape of a feature map is not part of the priors, but all locations of its first row
         have the same y.
         """
         first, columns, rows, stride = [], [], [], []
         for level in level_slices(priors):
-            y = priors.points[level, 1]
-            locations = len(y) // self.anchors_per_location
-            width = (y == y[0]).sum() // self.anchors_per_location
+            y = priors.points[level, 1][:: self.anchors_per_location]
+            locations, width = len(y), (y == y[0]).sum()
             columns.append(width.clamp(1, locations))
             rows.append(locations // columns[-1])
             first.append(torch.full_like(width, level.start // self.anchors_per_location))

@@ -127,13 +127,14 @@ class MaxIoU(Assigner):
             it, and (B, R) int64, the ground truth it belongs to.
         """
         batch, slots = gt.valid.shape
+        gt_boxes = gt.boxes.masked_fill(~gt.valid[..., None], 0)  # padding overlaps nothing
         rank = boxes.new_zeros(batch, len(boxes))
         index = torch.zeros_like(rank)
         step = min(slots, max(1, self.max_pairs // rank.numel()))
         overlaps = PairwiseIoU(boxes, batch, step)
         for start in range(0, slots, step):
             piece = slice(start, start + step)
-            iou, scratch = overlaps(gt.boxes[:, piece])
+            iou, scratch = overlaps(gt_boxes[:, piece])
             if self.low_quality:
                 self._claim(iou, scratch, gt.valid[:, piece], start)
             best = iou.amax(dim=1)

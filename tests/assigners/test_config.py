@@ -1,0 +1,107 @@
+import pytest
+from assigners import ATSS, FCOS, CenterNet, MaxIoU, add_assigners_config
+from detectron2.config import get_cfg
+from onenet import ASSIGNER_REGISTRY, add_onenet_config, build_assigner
+from onenet.errors import ConfigError
+
+PYRAMID = ["MODEL.OneNet.IN_FEATURES", ["p3", "p4", "p5", "p6", "p7"]]
+
+
+def config(*options, head="CenterNet", order=(add_onenet_config, add_assigners_config)):
+    cfg = get_cfg()
+    for add in order:
+        add(cfg)
+    cfg.MODEL.OneNet.HEAD = head
+    cfg.merge_from_list([*(PYRAMID if head != "CenterNet" else ()), *options])
+    return cfg
+
+
+def test_order_of_packages_does_not_matter():
+    first = config()
+    second = config(order=(add_assigners_config, add_onenet_config))
+    assert first.dump() == second.dump()
+
+
+@pytest.mark.parametrize("name", ["MaxIoU", "ATSS", "FCOS", "CenterNet"])
+@pytest.mark.parametrize("head", ["CenterNet", "FCOS", "RetinaNet"])
+def test_one_line_selects(name, head):
+    cfg = config("MODEL.OneNet.ASSIGNER.NAME", name, head=head)
+    assert isinstance(build_assigner(cfg), ASSIGNER_REGISTRY.get(name))
+
+
+@pytest.mark.parametrize(
+    "preset, pos, neg, low_quality, min_pos, all_ties",
+    [
+        ("retinanet", 0.5, 0.4, True, 0, True),
+        ("ssd", 0.5, 0.5, True, 0, False),
+        ("rpn", 0.7, 0.3, True, 0.3, True),
+        ("rcnn", 0.5, 0.5, False, 0.5, True),
+    ],
+)
+def test_presets(preset, pos, neg, low_quality, min_pos, all_ties):
+    key = "MODEL.OneNet.ASSIGNER.MAX_IOU."
+    assigner = MaxIoU(config(f"{key}PRESET", preset, head="RetinaNet"))
+    assert (assigner.pos_iou, assigner.neg_iou, assigner.low_quality) == (pos, neg, low_quality)
+    assert assigner.min_pos_iou == min_pos
+    assert not low_quality or assigner.all_ties == all_ties
+
+
+def test_key_overrides_preset():
+    key = "MODEL.OneNet.ASSIGNER.MAX_IOU."
+    assigner = MaxIoU(config(f"{key}PRESET", "rpn", f"{key}POS_IOU", 0.6, f"{key}ALL_TIES", False))
+    assert (assigner.pos_iou, assigner.neg_iou, assigner.all_ties) == (0.6, 0.3, False)
+
+
+def test_options_reach_assigners():
+    key = "MODEL.OneNet.ASSIGNER."
+    assert ATSS(config(f"{key}ATSS.TOPK", 4)).candidates_per_level == 4
+    fcos = FCOS(config(f"{key}FCOS.CENTER_SAMPLING", False, f"{key}FCOS.RADIUS", 2.0, head="FCOS"))
+    assert (fcos.center_sampling, fcos.radius, len(fcos.size_ranges)) == (False, 2.0, 5)
+    assert len(FCOS(config()).size_ranges) == 1
+    centernet = CenterNet(config(f"{key}CENTERNET.MIN_OVERLAP", 0.5))
+    assert centernet.min_overlap == 0.5
+
+
+def test_anchors_of_a_location_are_one_candidate():
+    anchors = ["MODEL.ANCHOR_GENERATOR.SIZES", [[32, 40, 51]]]
+    assert ATSS(config(*anchors, head="RetinaNet")).candidates_per_level == 9 * 9
+    assert CenterNet(config(*anchors, head="RetinaNet")).anchors_per_location == 9
+
+
+@pytest.mark.parametrize(
+    "name, head, options, message",
+    [
+        ("ATTS", "FCOS", (), 'unknown assigner "ATTS". Did you mean "ATSS"'),
+        ("MaxIoU", "FCOS", ("MAX_IOU.PRESET", "retina"), 'Did you mean "retinanet"'),
+        ("MaxIoU", "FCOS", ("MAX_IOU.NEG_IOU", 0.6), "NEG_IOU 0.6 and POS_IOU 0.5"),
+        ("MaxIoU", "FCOS", ("MAX_IOU.POS_IOU", 1.5), "POS_IOU 1.5"),
+        ("MaxIoU", "FCOS", ("MAX_IOU.MIN_POS_IOU", -1), "MIN_POS_IOU must be in"),
+        ("MaxIoU", "CenterNet", ("MAX_IOU.PRESET", "rcnn"), "MODEL.OneNet.HEAD RetinaNet"),
+        ("ATSS", "FCOS", ("ATSS.TOPK", 0), "ATSS.TOPK must be positive, got 0"),
+        ("FCOS", "FCOS", ("FCOS.RADIUS", 0.0), "FCOS.RADIUS must be positive, got 0.0"),
+        ("CenterNet", "FCOS", ("CENTERNET.MIN_OVERLAP", 1.0), "MIN_OVERLAP must lie between"),
+    ],
+)
+def test_bad_values_end_in_one_line(name, head, options, message):
+    options = [f"MODEL.OneNet.ASSIGNER.{x}" if i % 2 == 0 else x for i, x in enumerate(options)]
+    cfg = config("MODEL.OneNet.ASSIGNER.NAME", name, *options, head=head)
+    with pytest.raises(ConfigError) as caught:
+        build_assigner(cfg)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["FCOS", "CenterNet"])
+@pytest.mark.parametrize(
+    "ranges, message",
+    [
+        ([[-1, 64], [64, 128]], "2 size ranges"),
+        ([[-1, 64], [64, 128], [100, 256], [256, 512], [512, 1e8]], "(100, 256) does not"),
+    ],
+)
+def test_size_ranges_must_fit_the_levels(name, ranges, message):
+    cfg = config("MODEL.OneNet.OBJECT_SIZES_OF_INTEREST", ranges, head="FCOS")
+    cfg.MODEL.OneNet.ASSIGNER.NAME = name
+    with pytest.raises(ConfigError) as caught:
+        build_assigner(cfg)
+    assert message in str(caught.value)

@@ -1,0 +1,339 @@
+"""What every registered assigner has to keep, also one that is added tomorrow.
+
+The example of docs/adding-an-assigner.md is one of them.
+"""
+
+import re
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import assigners
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.anchor_generator import build_anchor_generator
+from onenet import (
+    ASSIGNER_REGISTRY,
+    Assignment,
+    Criterion,
+    GroundTruth,
+    Predictions,
+    Priors,
+    add_onenet_config,
+)
+from onenet.geometry import box_centers
+from onenet.heads.priors import level_and_stride, point_priors
+
+PAGE = Path(__file__).parents[2] / "docs/adding-an-assigner.md"
+HEADS = {"CenterNet": [4], "FCOS": [8, 16, 32, 64, 128], "RetinaNet": [8, 16, 32, 64, 128]}
+NUM_CLASSES = 5
+SIZE = 192, 256
+# Sizes for several levels, no two near enough to compete for a sample, nothing symmetric.
+OBJECTS = [
+    [[12.3, 20.1, 27.9, 33.2], [150.7, 15.2, 238.1, 101.9], [31.4, 118.3, 78.8, 169.6]],
+    [[171.2, 122.7, 214.6, 161.3], [13.1, 17.7, 98.3, 83.9]],
+]
+LABELS = [[1, 4, 0], [2, 2]]
+VARIANTS = {
+    "MinCost": [("SOLVER", "hungarian")],
+    "MaxIoU": [("MAX_IOU.PRESET", "ssd"), ("MAX_IOU.PRESET", "rpn")],
+    "FCOS": [("FCOS.CENTER_SAMPLING", False)],
+}
+
+
+def documented_example():
+    """The class and the config function of the documentation, without leaving it registered."""
+    namespace, known = {}, dict(ASSIGNER_REGISTRY)
+    exec(re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1], namespace)
+    (name,) = dict(ASSIGNER_REGISTRY).keys() - known.keys()
+    del ASSIGNER_REGISTRY._obj_map[name]
+    return name, namespace[name], namespace["add_nearest_points_config"]
+
+
+EXAMPLE_NAME, EXAMPLE, ADD_EXAMPLE_CONFIG = documented_example()
+BUILDERS = {**dict(ASSIGNER_REGISTRY), EXAMPLE_NAME: EXAMPLE}
+CASES = [
+    pytest.param(head, name, options, id="-".join([head, name, *map(str, options)]))
+    for head in HEADS
+    for name in BUILDERS
+    for options in [(), *VARIANTS.get(name, ())]
+]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The arguments of an assigner."""
+
+    priors: Priors
+    predictions: Predictions
+    gt: GroundTruth
+
+    def to(self, device):
+        return _map(self, lambda x: x.to(device))
+
+    def image(self, index):
+        pick = partial(_map, function=lambda x: x[index : index + 1])
+        return Scene(self.priors, pick(self.predictions), pick(self.gt))
+
+
+def _map(value, function):
+    if is_dataclass(value):
+        return replace(
+            value, **{f.name: _map(getattr(value, f.name), function) for f in fields(value)}
+        )
+    return function(value) if isinstance(value, torch.Tensor) else value
+
+
+@lru_cache
+def config(head):
+    cfg = get_cfg()
+    add_onenet_config(cfg)
+    assigners.add_assigners_config(cfg)
+    ADD_EXAMPLE_CONFIG(cfg)
+    cfg.MODEL.OneNet.HEAD = head
+    cfg.MODEL.OneNet.NUM_CLASSES = NUM_CLASSES
+    if head != "CenterNet":
+        cfg.MODEL.OneNet.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
+        cfg.MODEL.ANCHOR_GENERATOR.SIZES = [
+            [s, s * 1.26, s * 1.59] for s in (32, 64, 128, 256, 512)
+        ]
+    return cfg
+
+
+def build(head, name, options=(), max_pairs=1 << 18):
+    cfg = config(head).clone()
+    options = ["MAX_PAIRS", max_pairs, *options]
+    keys = [f"MODEL.OneNet.ASSIGNER.{key}" for key in options[::2]]
+    cfg.merge_from_list([x for pair in zip(keys, options[1::2], strict=True) for x in pair])
+    return BUILDERS[name](cfg)
+
+
+@lru_cache
+def priors_of(head, size=SIZE):
+    strides = HEADS[head]
+    maps = [torch.empty(1, 1, -(-size[0] // s), -(-size[1] // s)) for s in strides]
+    if head != "RetinaNet":
+        return point_priors(maps, strides, 8.0)
+    generator = build_anchor_generator(config(head), [ShapeSpec(stride=s) for s in strides])
+    anchors = [boxes.tensor for boxes in generator(maps)]
+    sizes = tuple(map(len, anchors))
+    boxes = torch.cat(anchors)
+    level, stride = level_and_stride(sizes, strides, boxes.device)
+    return Priors(boxes, box_centers(boxes), stride, level, sizes)
+
+
+def ground_truth(objects, labels, slots=None, size=SIZE):
+    slots = slots or max(1, *map(len, objects))
+    batch = len(objects)
+    gt = GroundTruth(
+        boxes=torch.zeros(batch, slots, 4),
+        labels=torch.zeros(batch, slots, dtype=torch.int64),
+        valid=torch.zeros(batch, slots, dtype=torch.bool),
+        image_size=torch.tensor([size] * batch, dtype=torch.float32),
+    )
+    for image, (boxes, classes) in enumerate(zip(objects, labels, strict=True)):
+        count = len(boxes)
+        if count:
+            gt.boxes[image, :count] = torch.tensor(boxes)
+            gt.labels[image, :count] = torch.tensor(classes)
+            gt.valid[image, :count] = True
+    return gt
+
+
+def scene(head, objects=OBJECTS, labels=LABELS, slots=None, size=SIZE, spread=2.0):
+    """Random predictions for these objects; the first images always get the same."""
+    priors = priors_of(head, size)
+    logits, boxes = [], []
+    for image in range(len(objects)):
+        generator = torch.Generator().manual_seed(image)
+        noise = torch.rand(len(priors), 4 + NUM_CLASSES, generator=generator)
+        logits.append(spread * (noise[:, 4:] - 0.5))
+        sides = (2 + 30 * noise[:, :4]) * torch.tensor([-1, -1, 1, 1])
+        boxes.append(priors.points.repeat(1, 2) + sides)
+    predictions = Predictions(torch.stack(logits), torch.stack(boxes))
+    return Scene(priors, predictions, ground_truth(objects, labels, slots, size))
+
+
+def run(assigner, scene) -> Assignment:
+    return assigner(scene.priors, scene.predictions, scene.gt)
+
+
+def class_weight(assignment, scene):
+    if assignment.cls_weight is None:
+        return torch.ones_like(scene.predictions.logits)
+    return assignment.cls_weight.expand_as(scene.predictions.logits)
+
+
+def assert_same(one, other, scene):
+    """Two assignments train a detector alike."""
+    assert torch.equal(one.dense_gt(), other.dense_gt())
+    torch.testing.assert_close(class_weight(one, scene), class_weight(other, scene))
+
+
+def normalizer(assignment, gt):
+    return gt.valid.sum() if assignment.normalizer is None else assignment.normalizer
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_shapes_types_and_ranges(head, name, options):
+    data = scene(head)
+    result = run(build(head, name, options), data)
+    batch, num_samples, num_classes = data.predictions.logits.shape
+    slots = result.sample.shape
+    assert len(slots) == 2 and slots[0] == batch
+    assert result.gt.shape == result.weight.shape == result.score.shape == slots
+    assert result.sample.dtype == result.gt.dtype == torch.int64
+    assert result.weight.dtype == result.score.dtype == torch.float32
+    assert result.sample.min() >= 0 and result.sample.max() < num_samples
+    assert result.gt.min() >= 0 and result.gt.max() < data.gt.valid.shape[1]
+    assert result.weight.min() >= 0 and result.weight.isfinite().all()
+    assert result.score.min() >= 0 and result.score.max() <= 1
+    if result.cls_weight is not None:
+        assert result.cls_weight.dtype == torch.float32
+        assert result.cls_weight.shape[:2] == (batch, num_samples)
+        assert result.cls_weight.shape[2] in (1, num_classes)
+        assert result.cls_weight.min() >= 0
+    if result.normalizer is not None:
+        assert result.normalizer.shape == ()
+    assert result.dense_gt().shape == (batch, num_samples)
+    assert (result.weight > 0).any()
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_padding_is_never_assigned(head, name, options):
+    data = scene(head, slots=6)
+    result = run(build(head, name, options), data)
+    used = data.gt.valid.gather(1, result.gt)
+    assert (result.weight[~used] == 0).all()
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_padding_changes_nothing(head, name, options):
+    assigner = build(head, name, options)
+    data, padded = scene(head), scene(head, slots=7)
+    # Nothing says that padding is zero.
+    padded.gt.boxes[~padded.gt.valid] = torch.tensor([10.0, 12, 90, 80])
+    one, other = run(assigner, data), run(assigner, padded)
+    assert_same(one, other, data)
+    assert normalizer(one, data.gt) == normalizer(other, padded.gt)
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_an_empty_image_changes_nothing(head, name, options):
+    assigner = build(head, name, options)
+    data, more = scene(head), scene(head, objects=[*OBJECTS, []], labels=[*LABELS, []])
+    one, other = run(assigner, data), run(assigner, more)
+    assert torch.equal(one.dense_gt(), other.dense_gt()[:2])
+    assert (other.dense_gt()[2] == -1).all()
+    assert (class_weight(other, more)[2] == 1).all()
+    assert normalizer(one, data.gt) == normalizer(other, more.gt)
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_a_batch_is_its_images(head, name, options):
+    assigner, data = build(head, name, options), scene(head)
+    both = run(assigner, data)
+    total = 0
+    for index in range(2):
+        image = scene(head).image(index)
+        one = run(assigner, image)
+        assert torch.equal(one.dense_gt()[0], both.dense_gt()[index])
+        torch.testing.assert_close(class_weight(one, image)[0], class_weight(both, data)[index])
+        total += normalizer(one, image.gt)
+    assert total == normalizer(both, data.gt)
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_order_of_ground_truths_does_not_matter(head, name, options):
+    assigner, data = build(head, name, options), scene(head)
+    order = torch.tensor([2, 0, 1])
+    shuffled = replace(
+        data.gt,
+        boxes=data.gt.boxes[:, order],
+        labels=data.gt.labels[:, order],
+        valid=data.gt.valid[:, order],
+    )
+    one, other = run(assigner, data), run(assigner, replace(data, gt=shuffled))
+    dense = other.dense_gt()
+    assert torch.equal(one.dense_gt(), torch.where(dense >= 0, order[dense.clamp(min=0)], dense))
+    torch.testing.assert_close(class_weight(one, data), class_weight(other, data))
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_deterministic_and_pure(head, name, options):
+    assigner, data = build(head, name, options), scene(head)
+    first = run(assigner, data)
+    assert_same(first, run(assigner, data), data)
+    assert_same(first, run(assigner, scene(head)), data)  # nothing was written to the inputs
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_pieces_give_the_same_result(head, name, options):
+    data = scene(head)
+    whole = run(build(head, name, options), data)
+    pieces = run(build(head, name, options, max_pairs=500), data)
+    assert_same(whole, pieces, data)
+
+
+@pytest.mark.parametrize(
+    "head, name, options", [case for case in CASES if "hungarian" not in case.id]
+)
+def test_never_waits_for_the_device(head, name, options):
+    assigner, data = build(head, name, options), scene(head, slots=4)
+    expected = run(assigner, data)
+    result = run(assigner.to("meta"), data.to("meta"))
+    assert result.sample.device.type == "meta"
+    for field in fields(Assignment):
+        one, other = getattr(expected, field.name), getattr(result, field.name)
+        assert getattr(one, "shape", one) == getattr(other, "shape", other), field.name
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_half_precision_predictions(head, name, options):
+    data = scene(head)
+    half = _map(data.predictions, lambda x: x.bfloat16())
+    rounded = _map(half, lambda x: x.float())
+    assigner = build(head, name, options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = run(assigner, replace(data, predictions=half))
+    assert result.weight.dtype == result.score.dtype == torch.float32
+    assert_same(result, run(assigner, replace(data, predictions=rounded)), data)
+
+
+DEGENERATE = {
+    "no object": [[], []],
+    "one empty image": [OBJECTS[0], []],
+    "no area": [[[40.0, 40, 40, 40], [60, 60, 90, 60]], [[10, 10, 10, 50]]],
+    "outside": [[[-90.0, -80, -20, -10]], [[300, 300, 350, 360]]],
+    "identical": [[[30.0, 40, 90, 80]] * 3, [[20, 20, 41, 37]] * 2],
+    "whole image": [[[0.0, 0, 256, 192]], [[0, 0, 256, 192], [1, 1, 255, 191]]],
+}
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_degenerate_images_train(head, name, options, kind):
+    objects = DEGENERATE[kind]
+    data = scene(head, objects, [[1] * len(image) for image in objects], spread=1e4)
+    check_losses(build(head, name, options), data)
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_more_candidates_than_samples(head, name, options):
+    data = scene(head, [[[1.0, 1, 6, 7]], [[0, 0, 3, 3], [2, 2, 8, 8]]], [[0], [1, 1]], size=(8, 8))
+    check_losses(build(head, name, options), data)
+
+
+def check_losses(assigner, data):
+    """Losses and gradients are finite, with a quality branch too."""
+    batch, num_samples, _ = data.predictions.logits.shape
+    tensors = data.predictions.logits, data.predictions.boxes, torch.zeros(batch, num_samples)
+    predictions = Predictions(*(x.clone().requires_grad_() for x in tensors))
+    result = assigner(data.priors, predictions.detach(), data.gt)
+    losses = Criterion()(predictions, result, data.gt, data.priors)
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() for loss in losses.values()), losses
+    for tensor in (predictions.logits, predictions.boxes, predictions.quality):
+        assert tensor.grad.isfinite().all()
