@@ -49,7 +49,7 @@ def to_instances(
         nms_threshold: IoU of class-wise NMS; None = no NMS.
     """
     results = []
-    for boxes, scores, classes, size in zip(*detections, image_sizes):
+    for boxes, scores, classes, size in zip(*detections, image_sizes, strict=True):
         boxes = clip_boxes_to_image(boxes, size)
         keep = (scores >= score_threshold).nonzero().squeeze(1)
         if nms_threshold is not None:

@@ -110,7 +110,7 @@ class OneNet(nn.Module):
         results = self.inference(stages[0], images.image_sizes)
         return [
             {"instances": detector_postprocess(result, *_output_size(x, result.image_size))}
-            for result, x in zip(results, batched_inputs)
+            for result, x in zip(results, batched_inputs, strict=True)
         ]
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:

@@ -45,7 +45,7 @@ def check_strides(
         ConfigError: they differ.
     """
     actual = [input_shape[name].stride for name in features]
-    if any(known not in (None, wanted) for known, wanted in zip(actual, strides)):
+    if any(known not in (None, wanted) for known, wanted in zip(actual, strides, strict=False)):
         raise ConfigError(
             f"{source} {list(strides)}: the backbone's strides of {list(features)} are {actual}."
         )

@@ -23,7 +23,7 @@ def point_priors(features: list[Tensor], strides: Sequence[int], scale: float) -
     device = features[0].device
     grids = [
         grid_points(*feature.shape[-2:], stride, device)
-        for feature, stride in zip(features, strides)
+        for feature, stride in zip(features, strides, strict=True)
     ]
     sizes = tuple(len(grid) for grid in grids)
     points = torch.cat(grids)
@@ -36,5 +36,7 @@ def level_and_stride(
 ) -> tuple[Tensor, Tensor]:
     """Level (R,) int64 and stride (R,) float32 of samples that are stored level by level."""
     level = [torch.full((n,), index, device=device) for index, n in enumerate(sizes)]
-    stride = [torch.full((n,), float(s), device=device) for s, n in zip(strides, sizes)]
+    stride = [
+        torch.full((n,), float(s), device=device) for s, n in zip(strides, sizes, strict=True)
+    ]
     return torch.cat(level), torch.cat(stride)
