@@ -3,7 +3,9 @@
 from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
 from .hooks import AssignmentStatistics
+from .initial_weights import InitialWeights
 from .launch import exit_on_user_error, launch
+from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer
 from .setup import setup_cfg, setup_run
 from .trainer import Trainer
@@ -11,12 +13,16 @@ from .trainer import Trainer
 __all__ = [
     "AssignmentStatistics",
     "Checkpointer",
+    "InitialWeights",
     "Trainer",
     "build_optimizer",
     "check_run",
     "check_weights",
     "exit_on_user_error",
+    "final_results",
     "launch",
+    "read_metrics",
     "setup_cfg",
     "setup_run",
+    "training_seconds",
 ]

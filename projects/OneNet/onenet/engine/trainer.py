@@ -17,6 +17,7 @@ from ..data import build_test_loader, build_train_loader
 from ..evaluation import NMSDiagnosisEvaluator, build_evaluator
 from .checkpoint import Checkpointer
 from .hooks import AssignmentStatistics, unwrapped
+from .initial_weights import InitialWeights
 from .optimizer import build_optimizer
 
 
@@ -47,6 +48,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
         hooks = super().build_hooks()
+        if comm.is_main_process():
+            hooks.insert(0, InitialWeights(self.cfg.OUTPUT_DIR))
         if comm.is_main_process() and hasattr(unwrapped(self.model), "assigner"):
             # Before the writers, which come last.
             hooks.insert(len(hooks) - 1, AssignmentStatistics())

@@ -1,0 +1,61 @@
+"""What ``metrics.json`` of a run says, whether it was interrupted or not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+FILE_NAME = "metrics.json"
+
+Record = dict[str, float]
+
+
+def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
+    """Read the records of a run, one an iteration that was logged, in order.
+
+    A run that was resumed has logged some iterations twice: what it said last counts. A line that
+    a killed run left unfinished is skipped. Without a file there are no records.
+    """
+    records: dict[int, Record] = {}
+    for line in _lines(os.path.join(output_dir, FILE_NAME)):
+        try:
+            record = json.loads(line)
+            records.setdefault(record["iteration"], {}).update(record)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return [records[iteration] for iteration in sorted(records)]
+
+
+def final_results(records: Sequence[Mapping[str, float]], max_iter: int) -> Mapping[str, float]:
+    """The record of the evaluation at the end of training; empty if it did not get that far.
+
+    Args:
+        records: of :func:`read_metrics`.
+        max_iter: ``SOLVER.MAX_ITER``.
+    """
+    # Evaluations in between are logged under the iteration they follow, the last one under the
+    # iteration after the last.
+    at_end = [r for r in records if "bbox/AP" in r and r["iteration"] >= max_iter - 1]
+    return at_end[-1] if at_end else {}
+
+
+def training_seconds(records: Sequence[Mapping[str, float]]) -> float:
+    """Time that went into training steps, without evaluations and pauses, in seconds.
+
+    The log has the median step time of every so many iterations; it is taken for all of them.
+    """
+    timed = [record for record in records if "time" in record]
+    logged = [-1, *(record["iteration"] for record in timed)]
+    return sum(
+        record["time"] * (iteration - before)
+        for record, (before, iteration) in zip(timed, pairwise(logged), strict=True)
+    )
+
+
+def _lines(path: str) -> list[str]:
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return file.readlines()
