@@ -66,8 +66,10 @@ def test_a_run_leaves_what_detectron2_users_expect(trained):
         path.name for path in trained.iterdir()
     }
     assert list(trained.glob("events*"))
-    (metrics,) = [json.loads(line) for line in (trained / "metrics.json").open()]
-    assert metrics["iteration"] == 2
+    metrics = {}
+    for line in (trained / "metrics.json").read_text().splitlines():
+        metrics.update(json.loads(line))
+    assert metrics["iteration"] in (2, 3)  # the evaluation comes after the last step
     assert metrics["assign/positives_per_gt"] == 1.0
     assert metrics["total_loss"] > 0
     assert 0 <= metrics["bbox/AP"] <= 100

@@ -89,6 +89,27 @@ def test_adamw_is_adamw(cfg, model):
     torch.testing.assert_close(train(model, build_optimizer(cfg, model)), expected)
 
 
+def test_a_state_can_be_loaded_in_another_memory_format(cfg):
+    """Resuming with other ``SOLVER.CHANNELS_LAST`` than before."""
+    torch.manual_seed(0)
+    models = [nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)]
+    models[1].load_state_dict(models[0].state_dict())
+    optimizers = [build_optimizer(cfg, model) for model in models]
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model(torch.arange(4 * 25.0).view(1, 4, 5, 5) / 100).square().sum().backward()
+        optimizer.step()
+        return model.weight.detach()
+
+    step(models[0], optimizers[0])
+    models[1].load_state_dict(models[0].state_dict())
+    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    first, second = map(step, models, optimizers)
+    assert first.stride() != second.stride()
+    torch.testing.assert_close(first, second)
+
+
 def test_sgd_is_sgd(cfg, model):
     cfg.SOLVER.OPTIMIZER, cfg.SOLVER.BASE_LR = "SGD", 1e-5
     cfg.SOLVER.MOMENTUM, cfg.SOLVER.NESTEROV = 0.8, True

@@ -38,6 +38,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         # Several times faster than the loop over parameters, but blind to what a GradScaler needs:
         # with AMP the gradients must be unscaled before they are clipped.
         optimizer = torch.optim.AdamW(groups, fused=not solver.AMP.ENABLED, **options)
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
     if solver.CLIP_GRADIENTS.CLIP_TYPE != FULL_MODEL:
         return maybe_add_gradient_clipping(cfg, optimizer)
     if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE > 0:
@@ -79,6 +80,18 @@ def parameter_groups(model: nn.Module, lr: float, backbone_multiplier: float) ->
         {"params": backbone, "lr": lr * backbone_multiplier},
     ]
     return [group for group in groups if group["params"]]
+
+
+@torch.no_grad()
+def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Bring a loaded state into the memory format that the parameters have by now.
+
+    The fused kernel for CPUs goes through both in the order of the memory, whatever the strides.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def add_full_model_clipping(
