@@ -7,6 +7,7 @@ from .initial_weights import InitialWeights
 from .launch import exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer
+from .saved_config import config_differences, set_aside
 from .setup import setup_cfg, setup_run
 from .trainer import Trainer
 
@@ -18,10 +19,12 @@ __all__ = [
     "build_optimizer",
     "check_run",
     "check_weights",
+    "config_differences",
     "exit_on_user_error",
     "final_results",
     "launch",
     "read_metrics",
+    "set_aside",
     "setup_cfg",
     "setup_run",
     "training_seconds",

@@ -1,0 +1,32 @@
+"""Pictures: detections, learning curves, and where the positive samples are."""
+
+from .assignment import (
+    PositiveSamples,
+    draw_positive_samples,
+    positive_samples,
+    positives_figure,
+)
+from .curves import plot_curves
+from .detections import Scene, correct_detections, draw_detections, scene_sheet
+from .draw import draw_boxes, nth_color, panel_grid, show_image
+from .gallery import draw_gallery, gallery_files
+from .operating_point import best_f1_threshold
+
+__all__ = [
+    "PositiveSamples",
+    "Scene",
+    "best_f1_threshold",
+    "correct_detections",
+    "draw_boxes",
+    "draw_detections",
+    "draw_gallery",
+    "draw_positive_samples",
+    "gallery_files",
+    "nth_color",
+    "panel_grid",
+    "plot_curves",
+    "positive_samples",
+    "positives_figure",
+    "scene_sheet",
+    "show_image",
+]

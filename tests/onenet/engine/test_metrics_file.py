@@ -1,0 +1,66 @@
+import json
+
+import pytest
+from onenet.engine import final_results, read_metrics, training_seconds
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*records, end="\n"):
+        with open(tmp_path / "metrics.json", "a") as file:
+            file.write("\n".join(r if isinstance(r, str) else json.dumps(r) for r in records) + end)
+        return tmp_path
+
+    return write
+
+
+def test_a_folder_without_metrics_has_no_records(tmp_path):
+    assert read_metrics(tmp_path) == []
+
+
+def test_records_of_an_iteration_are_merged_and_sorted(write):
+    folder = write({"iteration": 39, "loss": 1.0}, {"iteration": 19, "loss": 2.0})
+    write({"iteration": 39, "bbox/AP": 3.0})
+    assert read_metrics(folder) == [
+        {"iteration": 19, "loss": 2.0},
+        {"iteration": 39, "loss": 1.0, "bbox/AP": 3.0},
+    ]
+
+
+def test_after_resuming_the_later_record_counts(write):
+    folder = write({"iteration": 19, "loss": 5.0}, {"iteration": 39, "loss": 4.0})
+    write({"iteration": 39, "loss": 3.0}, {"iteration": 59, "loss": 2.0})
+    assert [record["loss"] for record in read_metrics(folder)] == [5.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize("broken", ['{"iteration": 5', "[1, 2]", "7", '{"loss": 1}', ""])
+def test_a_broken_line_is_skipped(write, broken):
+    folder = write({"iteration": 19}, broken, {"iteration": 39})
+    assert [record["iteration"] for record in read_metrics(folder)] == [19, 39]
+
+
+def test_nan_can_be_read(write):
+    (record,) = read_metrics(write('{"iteration": 1, "bbox/APl": NaN}'))
+    assert record["bbox/APl"] != record["bbox/APl"]
+
+
+@pytest.mark.parametrize("at_end", [99, 100, 101])  # of various Detectron2 versions and resumptions
+def test_final_results(at_end):
+    records = [
+        {"iteration": 49, "bbox/AP": 1.0},
+        {"iteration": 98, "loss": 1.0},
+        {"iteration": at_end, "bbox/AP": 2.0},
+    ]
+    assert final_results(records, max_iter=100)["bbox/AP"] == 2.0
+    assert final_results(records[:-1], max_iter=100) == {}
+    assert final_results([], max_iter=100) == {}
+
+
+def test_training_seconds_counts_each_iteration_once():
+    records = [
+        {"iteration": 19, "time": 0.5},
+        {"iteration": 24, "bbox/AP": 1.0},
+        {"iteration": 29, "time": 2.0},
+    ]
+    assert training_seconds(records) == 20 * 0.5 + 10 * 2.0
+    assert training_seconds([]) == 0
