@@ -12,8 +12,12 @@ import torch
 
 # isort: split
 from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 from onenet import GroundTruth, Predictions, Priors, add_onenet_config
+from onenet.data.build import SPECS
+from onenet.data.digits import CLASS_NAMES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -55,6 +59,11 @@ def load_golden(family: str, kind: str = "case") -> list[dict]:
 
 def _read(array):
     return torch.from_numpy(array) if array.ndim else array.item()
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -202,3 +211,19 @@ def make_inputs():
         return batch
 
     return make
+
+
+@pytest.fixture(scope="session")
+def few_digits_names(few_digits):
+    """The names under which the few scenes are registered in this process."""
+    spec = SPECS[0]
+    folder = spec.folder(few_digits)
+    names = {split: f"few_digits_{split}" for split in spec.scenes}
+    for split, name in names.items():
+        json_file, images = spec.json_file(folder, split), spec.image_root(folder, split)
+        register_coco_instances(name, {}, str(json_file), str(images))
+        MetadataCatalog.get(name).thing_classes = list(CLASS_NAMES)
+    yield names
+    for name in names.values():
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)

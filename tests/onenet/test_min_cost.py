@@ -269,3 +269,9 @@ def test_config_keys(tiny_cfg, head, predefine, location, ranges):
 def test_bad_config_values_are_named(tiny_cfg, key, value, message):
     with pytest.raises(ConfigError, match=message):
         build_assigner(tiny_cfg("CenterNet", f"MODEL.OneNet.{key}", value))
+
+
+def test_size_ranges_must_be_as_many_as_levels(tiny_cfg):
+    options = ["MODEL.OneNet.PRE_DEFINE", True, "MODEL.OneNet.IN_FEATURES", ["p3", "p4"]]
+    with pytest.raises(ConfigError, match="has 5 size ranges, IN_FEATURES 2 levels"):
+        build_assigner(tiny_cfg("FCOS", *options))

@@ -96,6 +96,11 @@ class MinCost(Assigner):
         if onenet.PRE_DEFINE:
             location = "prior_box" if onenet.HEAD == "RetinaNet" else "prior_point"
             ranges = onenet.OBJECT_SIZES_OF_INTEREST if onenet.HEAD == "FCOS" else None
+        if ranges is not None and len(ranges) != len(onenet.IN_FEATURES):
+            raise ConfigError(
+                f"MODEL.OneNet.OBJECT_SIZES_OF_INTEREST has {len(ranges)} size ranges, "
+                f"IN_FEATURES {len(onenet.IN_FEATURES)} levels: give each level one range."
+            )
         return {
             "class_weight": onenet.CLASS_COST,
             "l1_weight": onenet.L1_COST,
