@@ -19,6 +19,7 @@ from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .draw import draw_boxes, nth_color, panel_grid, show_image
 
 DOT_AREA = 70.0  # of the heaviest positive sample of an image, points squared
+RING_WIDTH = 0.7  # of a dot around another one, in radii of the inner one
 LEAST_SHARE = 0.1  # of that area, so that light samples can be seen
 
 
@@ -113,7 +114,8 @@ def draw_positive_samples(
 def _rings(sample: np.ndarray) -> np.ndarray:
     """Factors on the area of dots (P,), so that those on one sample lie on each other as rings."""
     same = sample[:, None] == sample
-    return 1 + np.triu(same, k=1).sum(axis=1)
+    above = np.triu(same, k=1).sum(axis=1)
+    return (1 + RING_WIDTH * above) ** 2
 
 
 def positives_figure(
