@@ -138,6 +138,11 @@ def test_missing_base(cfg, write):
     assert "bas.yaml" in error_of(merge_file, cfg, write("_BASE_: bas.yaml"))
 
 
+def test_bases_in_a_circle(cfg, write):
+    write("_BASE_: b.yaml", "a.yaml")
+    assert "circle" in error_of(merge_file, cfg, write("_BASE_: a.yaml", "b.yaml"))
+
+
 def test_a_section_that_is_a_value_in_the_base(cfg, write):
     write("MODEL: 3", "base.yaml")
     assert "MODEL" in error_of(merge_file, cfg, write("_BASE_: base.yaml\nMODEL: {DEVICE: cpu}"))

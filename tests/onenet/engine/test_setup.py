@@ -1,4 +1,5 @@
 import logging
+import pickle
 
 import pytest
 import torch
@@ -21,6 +22,13 @@ def test_file_then_command_line(tmp_path):
     file.write_text("MODEL: {OneNet: {NUM_CLASSES: 7}}\nSEED: 3")
     cfg = setup_cfg(str(file), ["SEED", "4"])
     assert (cfg.MODEL.OneNet.NUM_CLASSES, cfg.SEED) == (7, 4)
+
+
+def test_a_config_can_be_sent_to_another_process():
+    cfg = setup_cfg(opts=ONENET)
+    copy = pickle.loads(pickle.dumps(cfg))
+    assert copy == cfg
+    assert copy.is_frozen()
 
 
 def test_keys_of_further_packages():

@@ -75,6 +75,8 @@ class _ConfigFile(CfgNode):
             raise ConfigError(f"{place} is not valid YAML: {_why(error)}.") from None
         except AssertionError as error:  # a section here is a value in its _BASE_
             raise ConfigError(f"{filename}: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{filename}: the files named as _BASE_ go in a circle.") from None
         except TypeError:  # it looks for keys in what is not a mapping
             loaded = None
         if not isinstance(loaded, dict):
