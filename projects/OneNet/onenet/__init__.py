@@ -12,8 +12,7 @@ except ImportError as error:
 
 from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
-from . import data  # noqa: F401  (registers the digits)
-from . import backbone  # noqa: F401  (they register backbones and datasets)
+from . import backbone, data  # noqa: F401  (they register backbones and datasets)
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .config import add_onenet_config
 from .criterion import Criterion
