@@ -23,9 +23,8 @@ from onenet import GroundTruth, MinCost, Predictions, Priors, add_onenet_config
 from onenet.costs import LOG_EPS
 from onenet.heads.priors import point_priors
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import generalized_box_iou
-
 from timing import compare
+from torchvision.ops import generalized_box_iou
 
 BATCH, CLASSES = 2, 80
 HEIGHT, WIDTH = 512, 853
@@ -69,6 +68,7 @@ def plain_costs(predictions: Predictions, gt: GroundTruth) -> list[torch.Tensor]
 
 
 def benchmark_argmin() -> None:
+    """Costs and their minimum."""
     print(f"\nargmin, B = {BATCH}, R = {GRID[0] * GRID[1]}, K = {CLASSES}")
     assigner = _assigner("argmin")
     for objects in OBJECTS:
@@ -83,6 +83,7 @@ def benchmark_argmin() -> None:
 
 
 def benchmark_hungarian() -> None:
+    """Costs and their optimal assignment, and the latter alone."""
     print("\nHungarian on the same costs: SciPy on all samples, and on the G cheapest")
     assigner = _assigner("hungarian")
     for objects in OBJECTS:

@@ -13,6 +13,7 @@ from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
 from .errors import ConfigError, nearest
 from .hungarian import solve_hungarian
+from .selection import smallest
 from .structures import Assignment, GroundTruth, Predictions, Priors
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
@@ -58,7 +59,7 @@ class MinCost(Assigner):
         solver: str = "argmin",
         location: str = "predicted_box",
         size_ranges: Sequence[Sequence[float]] | None = None,
-        max_pairs: int = 1 << 20,
+        max_pairs: int = 1 << 18,
     ):
         """
         Args:
@@ -170,7 +171,7 @@ class MinCost(Assigner):
             if count == 1:
                 cost, index = cost.min(dim=-1, keepdim=True)
             else:
-                cost, index = cost.topk(min(count, cost.shape[-1]), largest=False)
+                cost, index = smallest(cost, count)
             costs.append(cost)
             samples.append(index + start)
         if len(costs) == 1:
@@ -179,7 +180,7 @@ class MinCost(Assigner):
         if count == 1:
             cost, best = cost.min(dim=-1, keepdim=True)
         else:
-            cost, best = cost.topk(count, largest=False)
+            cost, best = smallest(cost, count)
         return cost, sample.gather(-1, best)
 
 

@@ -1,0 +1,37 @@
+"""Selecting a few of many values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The smallest values of each row, in no particular order.
+
+    The same values as ``torch.topk`` finds, several times faster in long rows: the values are dealt
+    into groups, and the ``count`` smallest are in the ``count`` groups with the smallest minima.
+
+    Args:
+        values: (..., n).
+        count: how many; all n if there are fewer.
+
+    Returns:
+        values and int64 indices, each (..., min(count, n)).
+    """
+    length = values.shape[-1]
+    group_size = math.isqrt(length // count)
+    if group_size < 2:
+        return values.topk(min(count, length), largest=False, sorted=False)
+    num_groups = -(-length // group_size)
+    dealt = F.pad(values, (0, group_size * num_groups - length), value=torch.inf)
+    dealt = dealt.unflatten(-1, (group_size, num_groups))
+    group = dealt.amin(dim=-2).topk(count, largest=False, sorted=False).indices
+
+    members = dealt.gather(-1, group[..., None, :].expand(*dealt.shape[:-1], count)).flatten(-2)
+    found, position = members.topk(count, largest=False, sorted=False)
+    rank = torch.div(position, count, rounding_mode="floor")
+    return found, rank * num_groups + group.gather(-1, position - rank * count)

@@ -1,0 +1,30 @@
+import pytest
+import torch
+from onenet.selection import smallest
+
+
+@pytest.mark.parametrize("length, count", [(1, 1), (5, 9), (9, 5), (64, 4), (1000, 7), (997, 30)])
+def test_finds_what_topk_finds(length, count):
+    values = torch.randn(2, 3, length)
+    found, index = smallest(values, count)
+    expected = values.topk(min(count, length), largest=False).values
+    assert torch.equal(found.sort(dim=-1).values, expected)
+    assert torch.equal(values.gather(-1, index), found)
+
+
+def test_equal_values_are_found_once_each():
+    _, index = smallest(torch.zeros(1, 400), 6)
+    assert len(set(index[0].tolist())) == 6
+    assert index.max() < 400
+
+
+def test_never_returns_padding():
+    values = torch.full((1, 103), torch.finfo(torch.float32).max)
+    found, index = smallest(values, 3)
+    assert index.max() < 103
+    assert found.isfinite().all()
+
+
+def test_runs_without_data():
+    found, index = smallest(torch.empty(2, 500, device="meta"), 4)
+    assert found.shape == index.shape == (2, 4)
