@@ -67,7 +67,8 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
     file = _output_file(path, output) if output else None
     capture = cv2.VideoCapture(CAMERA if path is None else path)
     if not capture.isOpened():
-        raise UserError("there is no camera" if path is None else f"{path}: no readable video")
+        reason = "there is no camera" if path is None else f"{path}: not a readable, complete video"
+        raise UserError(reason)
     fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
     announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     stopped = False

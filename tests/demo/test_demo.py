@@ -1,0 +1,204 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from onenet import UserError
+
+NOTHING = 1.1  # a threshold above every score
+DEMO = Path(__file__).parents[2] / "demo" / "demo.py"
+
+
+def write_image(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def test_a_picture_of_each_image_has_its_size(demo, noise, tmp_path):
+    write_image(tmp_path / "in" / "a.png", noise(48, 80))
+    write_image(tmp_path / "in" / "b.jpg", noise(70, 40))
+    out = tmp_path / "out"
+    assert demo("--input", tmp_path / "in", "--output", out) == 0
+    assert cv2.imread(str(out / "a.png")).shape == (48, 80, 3)
+    assert cv2.imread(str(out / "b.jpg")).shape == (70, 40, 3)
+    assert len(list(out.iterdir())) == 2
+
+
+def test_the_threshold_decides_what_is_drawn(demo, noise, tmp_path):
+    image = noise(64, 64)
+    source, picture = write_image(tmp_path / "a.png", image), tmp_path / "b.png"
+    arguments = ["--input", source, "--output", picture, "--confidence-threshold"]
+    assert demo(*arguments, NOTHING) == 0
+    np.testing.assert_array_equal(cv2.imread(str(picture)), image)  # BGR order and all
+    assert demo(*arguments, 0.0) == 0
+    assert (cv2.imread(str(picture)) != image).any()
+
+
+def test_pictures_can_be_enlarged(demo, noise, tmp_path):
+    source = write_image(tmp_path / "a.png", noise(30, 50))
+    assert demo("--input", source, "--output", tmp_path / "out.bmp", "--scale", 3) == 0
+    assert cv2.imread(str(tmp_path / "out.bmp")).shape == (90, 150, 3)
+
+
+def test_bad_inputs_are_named_and_the_others_done(demo, noise, tmp_path, capsys):
+    good = write_image(tmp_path / "in" / "good.png", noise(32, 32))
+    content = good.read_bytes()
+    (tmp_path / "in" / "empty.png").touch()
+    (tmp_path / "in" / "half.png").write_bytes(content[: len(content) // 2])
+    (tmp_path / "in" / "text.jpg").write_text("no image")
+    out = tmp_path / "out"
+    assert demo("--input", tmp_path / "in", tmp_path / "none.png", "--output", out) == 1
+    assert [file.name for file in out.iterdir()] == ["good.png"]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 4
+    for name in ("none.png", "empty.png", "half.png", "text.jpg"):
+        assert sum(name in line for line in errors) == 1
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((1, 1, 3), 9, np.uint8),
+        np.full((40, 30), 9, np.uint8),
+        np.full((40, 30, 4), 9, np.uint8),
+        np.full((40, 30), 9000, np.uint16),
+        np.full((40, 30, 3), 9000, np.uint16),
+    ],
+    ids=["one pixel", "grey", "transparent", "16 bit grey", "16 bit"],
+)
+def test_unusual_images(demo, tmp_path, image):
+    source = write_image(tmp_path / "a.png", image)
+    assert demo("--input", source, "--output", tmp_path / "out.png") == 0
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (*image.shape[:2], 3)
+
+
+def test_globs_and_folders_keep_their_subfolders(demo, noise, tmp_path):
+    for folder in ("x", "y"):
+        write_image(tmp_path / folder / "a.png", noise(32, 32))
+    (tmp_path / "x" / "notes.txt").write_text("not an image")
+    out = tmp_path / "out"
+    assert demo("--input", tmp_path / "?" / "*.png", tmp_path / "x", "--output", out) == 0
+    assert sorted(str(f.relative_to(out)) for f in out.rglob("*.*")) == ["x/a.png", "y/a.png"]
+
+
+def test_inputs_are_not_replaced(demo, noise, tmp_path):
+    source = write_image(tmp_path / "a.png", noise(32, 32))
+    before = source.read_bytes()
+    for output in (tmp_path, source):
+        with pytest.raises(UserError, match="replace their inputs"):
+            demo("--input", source, "--output", output)
+    assert source.read_bytes() == before
+
+
+def test_several_pictures_need_a_folder(demo, noise, tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", noise(32, 32))
+    with pytest.raises(UserError, match="need a folder"):
+        demo("--input", tmp_path / "*.png", "--output", tmp_path / "out.png")
+
+
+def test_nothing_to_do_is_an_error(demo, tmp_path):
+    with pytest.raises(UserError, match="no image there"):
+        demo("--input", tmp_path, "--output", tmp_path / "out")
+
+
+@pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])
+def test_a_detector_must_be_trained(demo, noise, tmp_path, weights):
+    source = write_image(tmp_path / "a.png", noise(32, 32))
+    with pytest.raises(UserError, match=f'MODEL.WEIGHTS "{weights}" is no trained detector'):
+        demo("--input", source, "--output", tmp_path / "out", weights=weights)
+    assert not (tmp_path / "out").exists()
+
+
+def test_as_a_program_it_ends_with_one_line(detector, tmp_path):
+    command = [*detector[0], "--input", str(tmp_path / "none.png"), "--output", str(tmp_path)]
+    done = subprocess.run([sys.executable, str(DEMO), *command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'none.png'}: no image there"
+    assert "Traceback" not in done.stderr
+
+
+def test_without_display_or_output_it_says_so(demo, noise, tmp_path, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    source = write_image(tmp_path / "a.png", noise(32, 32))
+    with pytest.raises(UserError, match="--output FOLDER"):
+        demo("--input", source)
+
+
+def write_video(path, frames, size=(32, 48), fps=10.0, codec="MJPG"):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size[::-1])
+    for index in range(frames):
+        writer.write(np.full((*size, 3), 20 * index % 256, np.uint8))
+    writer.release()
+    return path
+
+
+def read_video(path):
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        more, frame = capture.read()
+        if not more:
+            return frames, capture.get(cv2.CAP_PROP_FPS)
+        frames.append(frame)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4"])
+def test_a_video_becomes_a_video(demo, tmp_path, suffix):
+    source = write_video(tmp_path / "in.avi", 6)
+    output = tmp_path / "folder" / f"out{suffix}"
+    arguments = ["--video-input", source, "--output", output, "--confidence-threshold", NOTHING]
+    assert demo(*arguments) == 0
+    frames, fps = read_video(output)
+    assert len(frames) == 6
+    assert fps == pytest.approx(10)
+    assert frames[0].shape == (32, 48, 3)
+    assert [frame.mean() for frame in frames] == pytest.approx([0, 20, 40, 60, 80, 100], abs=6)
+    assert [file.name for file in output.parent.iterdir()] == [output.name]
+
+
+def test_a_video_goes_into_a_folder_under_its_name(demo, tmp_path):
+    source = write_video(tmp_path / "in.avi", 2)
+    assert demo("--video-input", source, "--output", tmp_path / "out", "--scale", 2) == 0
+    frames, _ = read_video(tmp_path / "out" / "in.mp4")
+    assert frames[0].shape == (64, 96, 3)
+
+
+def test_a_video_that_ends_early_is_named(demo, tmp_path, capsys):
+    source = write_video(tmp_path / "in.avi", 40)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) * 3 // 5])
+    assert demo("--video-input", source, "--output", tmp_path / "out.avi") == 1
+    frames, _ = read_video(tmp_path / "out.avi")
+    assert 0 < len(frames) < 30
+    assert f"in.avi: ends after {len(frames)} of 40 frames" in capsys.readouterr().err
+
+
+def test_what_is_no_video_is_named(demo, noise, tmp_path):
+    source = tmp_path / "in.avi"
+    source.write_text("no video")
+    with pytest.raises(UserError, match=r"in.avi: not a readable"):
+        demo("--video-input", source, "--output", tmp_path / "out")
+    with pytest.raises(UserError, match=r"must end in .avi, .mkv, .mp4"):
+        demo("--video-input", source, "--output", tmp_path / "out.webm")
+    with pytest.raises(UserError, match="replace its input"):
+        demo("--video-input", source, "--output", source)
+    assert source.read_text() == "no video"
+
+
+def test_nothing_is_left_of_an_interrupted_video(tmp_path, demo):
+    import video
+
+    def detect(frame):
+        if frame.mean() > 5:
+            raise KeyboardInterrupt
+        return frame
+
+    source = write_video(tmp_path / "in.avi", 6)
+    with pytest.raises(KeyboardInterrupt):
+        video.process_video(str(source), detect, tmp_path / "out.mp4")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.avi"]
