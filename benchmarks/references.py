@@ -1,4 +1,4 @@
-"""What the assigners are measured against: mmdetection, and loops like those of the original codes."""
+"""What the assigners are measured against: mmdetection, and loops like the original codes'."""
 
 from __future__ import annotations
 

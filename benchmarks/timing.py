@@ -62,7 +62,7 @@ def peak_memory(function: Callable[[], object]) -> int | None:
     resident memory (Linux only), which sees NumPy and temporaries inside of operators too. Freed
     memory is given back to the system first, so that the call cannot hide in what is left over.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -90,7 +90,7 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def _synchronize() -> None:
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
