@@ -63,9 +63,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def say(text: str) -> None:
     """Tell the user what goes on, above the output of what follows."""
-    print(
-        f"\n\033[1m[demo] {text}\033[0m" if sys.stdout.isatty() else f"\n[demo] {text}", flush=True
-    )
+    bold, normal = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    print(f"\n{bold}[demo] {text}{normal}", flush=True)
 
 
 def free_output_folder(cfg: CfgNode) -> None:
@@ -74,9 +73,7 @@ def free_output_folder(cfg: CfgNode) -> None:
     if not differences:
         return
     aside = set_aside(cfg.OUTPUT_DIR)
-    say(
-        f"{cfg.OUTPUT_DIR} holds a run with another config; it is now {aside}, and all starts anew."
-    )
+    say(f"{cfg.OUTPUT_DIR} held a run with another config, which is now {aside}: starting anew.")
     print("\n".join(differences[:MAX_LISTED]))
     if len(differences) > MAX_LISTED:
         print(f"... and {len(differences) - MAX_LISTED} more")

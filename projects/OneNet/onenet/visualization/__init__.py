@@ -8,7 +8,7 @@ from .assignment import (
 )
 from .curves import plot_curves
 from .detections import Scene, correct_detections, draw_detections, scene_sheet
-from .draw import draw_boxes, nth_color, panel_grid, show_image
+from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
 from .gallery import draw_gallery, gallery_files
 from .operating_point import best_f1_threshold
 
@@ -27,6 +27,7 @@ __all__ = [
     "plot_curves",
     "positive_samples",
     "positives_figure",
+    "save_figure",
     "scene_sheet",
     "show_image",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -129,3 +130,10 @@ def to_array(figure: Figure) -> np.ndarray:
     """Render a figure, RGB (H, W, 3) uint8."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a PNG, which appears under its name when it is complete."""
+    partial = f"{os.fspath(path)}.partial"
+    figure.savefig(partial, format="png")
+    os.replace(partial, path)

@@ -24,6 +24,7 @@ from ..evaluation.diagnosis import MATCH_IOU, Matches, match_detections, merge_m
 from .assignment import positive_samples, positives_figure
 from .curves import plot_curves
 from .detections import Scene, scene_sheet
+from .draw import save_figure
 from .operating_point import best_f1_threshold
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def draw_gallery(cfg: CfgNode) -> list[Path]:
     model = build_model(cfg).eval()
     Checkpointer(model, str(output)).resume_or_load("", resume=True)
 
-    plot_curves(read_metrics(output), str(output)).savefig(folder / CURVES)
+    save_figure(plot_curves(read_metrics(output), str(output)), folder / CURVES)
     _draw_scenes(cfg, model, scenes, folder)
     _draw_positives(cfg, model, scenes, folder)
     return gallery_files(output)
@@ -129,9 +130,9 @@ def _draw_scenes(cfg: CfgNode, model: nn.Module, scenes: MapDataset, folder: Pat
         shown=len(shown), total=len(scenes), dataset=dataset,
         threshold=threshold, f1=f1, iou=MATCH_IOU,
     )  # fmt: skip
-    scene_sheet(shown, names, caption).savefig(folder / SHEET)
+    save_figure(scene_sheet(shown, names, caption), folder / SHEET)
     for scene in shown:
-        scene_sheet([scene], names).savefig(folder / SINGLES / f"{scene.name}.png")
+        save_figure(scene_sheet([scene], names), folder / SINGLES / f"{scene.name}.png")
 
 
 def _detected_scene(model: nn.Module, scene: dict, image_format: str, threshold: float) -> Scene:
@@ -158,7 +159,7 @@ def _draw_positives(cfg: CfgNode, model: nn.Module, scenes: MapDataset, folder: 
         logger.warning("%s is missing: the positive samples before training are not drawn", initial)
     images = [input_image(scene, cfg.INPUT.FORMAT) for scene in batch]
     caption = _POSITIVES_CAPTION.format(dataset=cfg.DATASETS.TEST[0])
-    positives_figure(moments, images, caption).savefig(folder / POSITIVES)
+    save_figure(positives_figure(moments, images, caption), folder / POSITIVES)
 
 
 def input_image(scene: dict, image_format: str) -> np.ndarray:
