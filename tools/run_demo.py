@@ -97,7 +97,7 @@ def train(args: argparse.Namespace, cfg: CfgNode) -> Mapping[str, float]:
     minutes = math.ceil(cfg.SOLVER.MAX_ITER * STEP_SECONDS / 60)
     say(
         f"2/3 Training for {cfg.SOLVER.MAX_ITER} iterations{start}, with evaluations in between "
-        f"and at the end; all of it takes about {minutes} minutes on 2 cores."
+        f"and at the end; all of it takes about {minutes} min on 2 cores."
     )
     script = os.path.relpath(ROOT / "train_net.py")
     arguments = [script, "--config-file", args.config_file, "--resume", *args.opts]

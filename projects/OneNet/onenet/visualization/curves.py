@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -51,8 +52,11 @@ def _plot_losses(ax: Axes, records: Records) -> None:
 
 
 def _plot_ap(ax: Axes, records: Records) -> None:
+    steps = max(_series(records, TOTAL)[0], default=math.inf)
     for name, (label, style) in AP_CURVES.items():
         iterations, values = _series(records, name)
+        # The evaluation after the last iteration is logged as if there had been one more.
+        iterations = [min(iteration, steps) for iteration in iterations]
         last = f": {values[-1]:.1f} at the end" if values else ""
         ax.plot(iterations, values, style, label=label + last, markersize=4)
     ax.set_title("AP on the validation scenes", fontsize=11)
