@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
@@ -23,8 +25,10 @@ PRESETS = {
         "rcnn": (0.5, 0.5, False, 0.5, True),
     }.items()
 }
-# IoU is at most 1: a sample that a ground truth claims ranks above all overlaps.
-CLAIMED = 2.0
+# No IoU is that large: what a ground truth wants that takes nothing.
+UNREACHABLE = 2.0
+# Overlap, union and a temporary value.
+VALUES_PER_PAIR = 3
 
 
 @ASSIGNER_REGISTRY.register()
@@ -71,8 +75,8 @@ class MaxIoU(Assigner):
             low_quality: do step 3.
             min_pos_iou: its threshold.
             all_ties: take every best sample in step 3.
-            max_pairs: at most this many (sample, ground truth) overlaps are in memory at once, or
-                one ground truth's of each image if that is more. The result does not depend on it.
+            max_pairs: at most this many numbers for (sample, ground truth) pairs are in memory at
+                once, or one sample's if that is more. The result does not depend on it.
 
         Raises:
             ConfigError: a threshold out of range, or ``neg_iou`` above ``pos_iou``.
@@ -115,82 +119,97 @@ class MaxIoU(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        rank, index = self._rank(priors.boxes, gt)
-        positive, ignored = rank >= self.pos_iou, rank >= self.neg_iou
-        return dense_assignment(index, positive, ignored & ~positive)
+        overlaps = PairwiseIoU(priors.boxes, gt, self.max_pairs)
+        batch, slots = gt.valid.shape
+        best = priors.boxes.new_empty(batch, len(priors))
+        index, taker = torch.empty_like(best), torch.zeros_like(best)
+        number = torch.arange(1, slots + 1, dtype=best.dtype, device=best.device)[:, None]
+        if self.low_quality:
+            wanted, sample = self._best_samples(overlaps, gt.valid)
+        for part, iou, scratch in overlaps:
+            best[:, part] = iou.amax(dim=1)
+            # Of equal ground truths the first: the one with the highest number from behind.
+            hits = torch.eq(iou, best[:, None, part], out=scratch)
+            index[:, part] = slots - hits.mul_(number.flip(0)).amax(dim=1)
+            if self.low_quality and self.all_ties:
+                hits = torch.eq(iou, wanted[..., None], out=scratch)
+                taker[:, part] = hits.mul_(number).amax(dim=1)
+        if self.low_quality and not self.all_ties:
+            order = number[:, 0] * (wanted < UNREACHABLE)
+            taker.scatter_reduce_(1, sample, order, "amax")
+        taken = taker > 0
+        positive = taken | (best >= self.pos_iou)
+        ignored = (best >= self.neg_iou) & ~positive
+        return dense_assignment(torch.where(taken, taker - 1, index).long(), positive, ignored)
 
-    def _rank(self, boxes: Tensor, gt: GroundTruth) -> tuple[Tensor, Tensor]:
-        """Steps 1 and 3, for some ground truths of all images at a time.
+    def _best_samples(self, overlaps: PairwiseIoU, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Step 3: what each ground truth wants.
 
         Returns:
-            (B, R) largest IoU of each sample, or at least ``CLAIMED`` where a ground truth took
-            it, and (B, R) int64, the ground truth it belongs to.
+            (B, G) its largest IoU, ``UNREACHABLE`` where that is too small, and (B, G) int64 the
+            first sample that has it.
         """
-        batch, slots = gt.valid.shape
-        gt_boxes = gt.boxes.masked_fill(~gt.valid[..., None], 0)  # padding overlaps nothing
-        rank = boxes.new_zeros(batch, len(boxes))
-        index = torch.zeros_like(rank)
-        step = min(slots, max(1, self.max_pairs // rank.numel()))
-        overlaps = PairwiseIoU(boxes, batch, step)
-        for start in range(0, slots, step):
-            piece = slice(start, start + step)
-            iou, scratch = overlaps(gt_boxes[:, piece])
-            if self.low_quality:
-                self._claim(iou, scratch, gt.valid[:, piece], start)
-            best = iou.amax(dim=1)
-            which = _first_equal(iou, best[:, None], 1, scratch).add_(start)
-            better = (best - rank).gt_(0)
-            index.add_(which.sub_(index).mul_(better))
-            torch.maximum(rank, best, out=rank)
-        return rank, index.long()
-
-    def _claim(self, iou: Tensor, scratch: Tensor, valid: Tensor, start: int) -> None:
-        """Step 3: replace overlaps by ``CLAIMED`` + index of the ground truth that takes it."""
-        best = iou.amax(dim=-1)
-        allowed = valid & (best >= self.min_pos_iou)
-        claim = torch.arange(start, start + iou.shape[1], device=iou.device) + CLAIMED
-        if self.all_ties:
-            unreachable = best.masked_fill(~allowed, CLAIMED)
-            claims = torch.eq(iou, unreachable[..., None], out=scratch)
-            torch.maximum(iou, claims.mul_(claim[:, None]), out=iou)
-        else:
-            sample = _first_equal(iou, best[..., None], 2, scratch).long()
-            iou.scatter_(2, sample[..., None], torch.where(allowed, claim, best)[..., None])
+        best = torch.zeros_like(valid, dtype=torch.float32)
+        sample = torch.zeros_like(valid, dtype=torch.int64)
+        for part, iou, scratch in overlaps:
+            largest = iou.amax(dim=-1)
+            if not self.all_ties:
+                size = iou.shape[-1]
+                number = torch.arange(size, 0, -1, dtype=iou.dtype, device=iou.device)
+                hits = torch.eq(iou, largest[..., None], out=scratch).mul_(number)
+                first = part.start + size - hits.amax(dim=-1).long()
+                sample = torch.where(largest > best, first, sample)
+            best = torch.maximum(best, largest)
+        return best.masked_fill(~valid | (best < self.min_pos_iou), UNREACHABLE), sample
 
 
 class PairwiseIoU:
-    """IoU of ground truths with fixed prior boxes, always in the same memory.
+    """IoU of every prior box with every ground truth, for some samples at a time.
 
-    One contiguous row of samples a ground truth, three rows in flight, and no temporary tensors:
-    pieces of a suitable size stay in the cache of a CPU.
+    One contiguous row of samples a ground truth, and the same memory for every piece: a piece of a
+    suitable size never leaves the cache of a CPU. For the same reason the assigner compares in
+    place and multiplies instead of using masks and ``argmax``, which are not vectorised there.
     """
 
-    def __init__(self, boxes: Tensor, batch: int, rows: int):
-        """Prepare the prior boxes.
+    def __init__(self, boxes: Tensor, gt: GroundTruth, max_pairs: int):
+        """Prepare the boxes.
 
         Args:
             boxes: (R, 4), the same for every image.
-            batch: B.
-            rows: largest number of ground truths of an image at a time.
+            gt: G ground truths of B images; invalid ones overlap nothing.
+            max_pairs: how many numbers there is memory for.
         """
         self.sides = boxes.t().contiguous()
         self.area = box_area(boxes)
-        self.memory = boxes.new_empty(3, batch, rows, len(boxes))
+        gt_boxes = gt.boxes.masked_fill(~gt.valid[..., None], 0)
+        self.gt_sides = [side[..., None] for side in gt_boxes.unbind(-1)]
+        # At least one of two areas is that large, and so is the union.
+        self.gt_area = box_area(gt_boxes).clamp_(min=MIN_AREA)[..., None]
+        self.step = max(1, max_pairs // (VALUES_PER_PAIR * gt.valid.numel()))
 
-    def __call__(self, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Overlaps of ground truths (B, g, 4), g <= rows.
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Pieces of the samples.
 
-        Returns:
-            IoU (B, g, R), valid until the next call, and memory of the same shape to use freely.
+        Yields:
+            Which samples, their IoU (B, G, r), and memory of the same shape to use freely; the
+            next piece overwrites both.
         """
-        overlap, other, scratch = self.memory[:, :, : gt_boxes.shape[1]]
-        x1, y1, x2, y2 = self.sides
-        gx1, gy1, gx2, gy2 = (side[..., None] for side in gt_boxes.unbind(-1))
+        batch, slots, _ = self.gt_area.shape
+        num_samples = len(self.area)
+        memory = self.area.new_empty(VALUES_PER_PAIR, batch, slots, min(self.step, num_samples))
+        for start in range(0, num_samples, self.step):
+            part = slice(start, min(start + self.step, num_samples))
+            iou, scratch = self._piece(part, *memory[..., : part.stop - start])
+            yield part, iou, scratch
+
+    def _piece(
+        self, part: slice, overlap: Tensor, other: Tensor, scratch: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x1, y1, x2, y2 = self.sides[:, part]
+        gx1, gy1, gx2, gy2 = self.gt_sides
         _extent(x1, x2, gx1, gx2, overlap, scratch)
         overlap.mul_(_extent(y1, y2, gy1, gy2, other, scratch))
-        # At least one of the two areas is that large, and so is the union.
-        gt_area = box_area(gt_boxes).clamp_(min=MIN_AREA)[..., None]
-        union = torch.add(self.area, gt_area, out=other).sub_(overlap)
+        union = torch.add(self.area[part], self.gt_area, out=other).sub_(overlap)
         return overlap.div_(union), scratch
 
 
@@ -200,16 +219,3 @@ def _extent(
     """Overlap of intervals along one axis, at least 0, written to ``out``."""
     torch.minimum(high, gt_high, out=out)
     return out.sub_(torch.maximum(low, gt_low, out=scratch)).clamp_(min=0)
-
-
-def _first_equal(values: Tensor, wanted: Tensor, dim: int, scratch: Tensor) -> Tensor:
-    """Lowest index along ``dim`` where ``values`` equal ``wanted``, as float32.
-
-    What ``argmax`` finds; but comparisons that stay float, products and maxima are vectorised on a
-    CPU, and argmax is not.
-    """
-    size = values.shape[dim]
-    descending = torch.arange(size, 0, -1, dtype=values.dtype, device=values.device)
-    descending = descending[:, None] if dim == 1 else descending
-    hits = torch.eq(values, wanted, out=scratch).mul_(descending)
-    return hits.amax(dim=dim).neg_().add_(size)
