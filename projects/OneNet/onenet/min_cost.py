@@ -162,7 +162,7 @@ class MinCost(Assigner):
         """The ``count`` cheapest samples of each ground truth: cost, index, each (B, G, count).
 
         Works piece by piece over the samples, so that a piece's costs stay in the cache (and in
-        memory); of equal costs the lowest index wins.
+        memory); of equal costs the lowest index wins with a ``count`` of 1.
         """
         costs, samples = [], []
         step = max(1, self.max_pairs // gt.labels.numel())
