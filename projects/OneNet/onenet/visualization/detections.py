@@ -117,6 +117,7 @@ def _draw_pair(axes: Sequence[Axes], scene: Scene, class_names: Sequence[str]) -
 
 
 def _draw_found(ax: Axes, found: Instances, class_names: Sequence[str], **style) -> None:
+    found = found[found.scores.argsort()]  # the best in front
     classes, scores = found.pred_classes.tolist(), found.scores.tolist()
     labels = [f"{class_names[c]} {score:.2f}" for c, score in zip(classes, scores, strict=True)]
     draw_boxes(ax, found.pred_boxes.tensor.numpy(), list(map(nth_color, classes)), labels, **style)
