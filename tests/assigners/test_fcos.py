@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from assigners import FCOS
+from onenet.errors import ConfigError
 from onenet.geometry import encode_ltrb
 from onenet.losses import centerness
 
@@ -43,3 +44,49 @@ def test_reference_targets(name, sampling):
     np.testing.assert_allclose(
         centerness(points, boxes), case[f"centerness_{sampling}"], rtol=1e-5, atol=1e-6
     )
+
+
+def one_box(*boxes):
+    return ground_truth({"gt_boxes": np.array(boxes, "f"), "gt_classes": np.zeros(len(boxes), int)})
+
+
+def positives(assigner, priors, gt):
+    return assigner(priors, no_predictions(priors), gt).dense_gt()[0]
+
+
+def test_areas_are_compared_exactly():
+    """They differ by 4 square pixels of 10^8, the step of float32 at that size is 8."""
+    priors = point_priors([(1, 1)], [4])
+    far = 12000.0
+    gt = one_box([-far, -far, far + 0.5, far], [-far, -far, far, far])
+    assert positives(FCOS(center_sampling=False), priors, gt).tolist() == [1]
+
+
+def test_center_at_zero_is_like_any_other():
+    priors = point_priors([(4, 4)], [8])
+    gt = one_box([-16, 2, 16, 30], [10, 2, 30, 30])
+    assert 0 in positives(FCOS(center_sampling=False), priors, gt)
+
+
+def test_single_level_takes_every_size():
+    priors = point_priors([(16, 16)], [8])
+    gt = one_box([5, 5, 17, 17], [3, 20, 125, 125])
+    dense = positives(FCOS(), priors, gt)
+    assert set(dense.tolist()) == {-1, 0, 1}
+
+
+def test_size_ranges_include_their_ends():
+    priors = point_priors([(2, 2), (1, 1)], [8, 16])
+    # From the points at 4 (first level) and 8 (second level) the right and lower sides are 64 away.
+    for point, expected in ((4, [0, -1, -1, -1, 0]), (8, [-1, -1, -1, -1, 0])):
+        gt = one_box([-1, -1, point + 64, point + 64])
+        ranges = [[-1, 64], [60, 128]]
+        assigner = FCOS(size_ranges=ranges, center_sampling=False)
+        dense = positives(assigner, priors, gt)
+        assert dense[0] == expected[0] and dense[4] == expected[4]
+
+
+def test_levels_and_ranges_must_agree():
+    priors = point_priors([(2, 2)], [8])
+    with pytest.raises(ConfigError, match="5 size ranges need as many levels, the head has 1"):
+        FCOS(size_ranges=RANGES)(priors, no_predictions(priors), one_box([0, 0, 9, 9]))

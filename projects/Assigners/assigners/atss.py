@@ -49,7 +49,7 @@ class ATSS(Assigner):
             topk: candidate locations of a ground truth on each level.
             anchors_per_location: how many consecutive samples share a centre.
             max_pairs: at most this many (sample, ground truth) distances are in memory at once, or
-                one sample's if that is more. The result does not depend on it.
+                one ground truth's of each image if that is more. The result does not depend on it.
 
         Raises:
             ConfigError: ``topk`` is not positive.
@@ -149,7 +149,9 @@ def nearest_points(points: Tensor, centers: Tensor, count: int, max_pairs: int) 
     member = torch.arange(0, len(points), num_groups, device=points.device)[:, None]
     index = (group[:, :, None] + member).flatten(2)
     distance = (points[index] - centers[:, :, None]).square_().sum(dim=-1)
-    return index.gather(2, distance.topk(count, largest=False, sorted=False).indices)
+    nearest = distance.topk(count, largest=False, sorted=False).indices
+    # Where a centre is so far away that all distances are infinite, a filler may be among them.
+    return index.gather(2, nearest).clamp_(max=num_points - 1)
 
 
 def _squared_distance(points: Tensor, centers: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
@@ -15,7 +16,7 @@ SINGLE_LEVEL_HEAD = "CenterNet"
 # The one head with several priors a location.
 ANCHOR_HEAD = "RetinaNet"
 # A single level takes ground truths of every size.
-ANY_SIZE: SizeRanges = ((-1.0, float("inf")),)
+ANY_SIZE: SizeRanges = ((-1.0, math.inf),)
 
 
 def level_slices(priors: Priors) -> list[slice]:
@@ -54,21 +55,21 @@ def anchors_per_location_from_config(cfg: CfgNode) -> int:
 
 
 def check_size_ranges(ranges: SizeRanges) -> None:
-    """Refuse ranges that are empty or not in ascending order.
+    """Refuse ranges that are empty or do not ascend; they may overlap.
 
     Raises:
         ConfigError: with the first range that is out of order.
     """
     if not ranges:
         raise ConfigError("size_ranges must have one (smallest, largest) a level, got none.")
-    previous = -float("inf")
+    last = (-math.inf, -math.inf)
     for low, high in ranges:
-        if not previous <= low < high:
+        if not (low < high and last[0] <= low and last[1] < high):
             raise ConfigError(
                 f"size_ranges must ascend from the finest level to the coarsest, ({low}, {high}) "
                 "does not."
             )
-        previous = high
+        last = low, high
 
 
 def check_levels(ranges: SizeRanges, priors: Priors) -> None:
