@@ -8,8 +8,8 @@ PACKAGE_DIR = {"onenet": "projects/OneNet/onenet", "assigners": "projects/Assign
 # built for one PyTorch and one CUDA, so it is yours to choose (docs/installation.md), and no
 # package index holds more than its v0.5.
 REQUIRES = [
-    "torch>=2.1",
-    "torchvision>=0.16",
+    "torch>=2.6",
+    "torchvision>=0.21",
     "numpy>=1.23",
     "scipy>=1.9",
     "scikit-learn>=1.2",
@@ -28,21 +28,21 @@ EXTRAS = {
     # these instead.
     "detectron2": [
         "cloudpickle>=2.0",
-        "hydra-core>=1.1",
-        "omegaconf>=2.1",
+        "hydra-core>=1.3",
+        "omegaconf>=2.3",
         # Not opencv-python: that wheel needs the system's libGL, which slim images lack.
         "opencv-python-headless>=4.5",
         "setuptools<81",  # detectron2.model_zoo imports pkg_resources
-        "tabulate>=0.8",
+        "tabulate>=0.8.10",
         "termcolor>=1.1",
         "yacs>=0.1.8",
     ],
     "dev": [
         "hypothesis>=6.80",
         "pre-commit>=3.0",
-        "pytest>=8.0",
+        "pytest>=9.0",
         "pytest-xdist>=3.3",
-        "ruff>=0.15",
+        "ruff>=0.17",
     ],
     "export": [
         "onnx>=1.17",

@@ -39,7 +39,7 @@ for info in "$VENV"/lib/python*/site-packages/*.dist-info; do
 done
 
 say "1/4 build tools"
-pip_install --upgrade 'pip>=23.1' wheel setuptools -c constraints.txt
+pip_install 'pip>=23.1' wheel setuptools -c constraints.txt  # 23.1: options on a requirement's line
 say "2/4 PyTorch and torchvision"
 pip_install torch torchvision -c constraints.txt
 say "3/4 Detectron2 v0.5 (Python only, nothing is compiled)"

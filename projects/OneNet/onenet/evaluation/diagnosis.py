@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from detectron2.structures import Boxes, pairwise_iou
 from torch import Tensor
 
@@ -67,7 +66,7 @@ def match_detections(
     overlaps = iou > iou_threshold
 
     # A last row that nothing exceeds keeps the maximum defined for G = 0.
-    best_gt = F.pad(iou, (0, 0, 0, 1)).argmax(dim=0)  # (D,)
+    best_gt = torch.cat([iou, iou.new_zeros(1, len(boxes))]).argmax(dim=0)  # (D,)
     counted = overlaps & (best_gt == torch.arange(len(gt_boxes), device=iou.device)[:, None])
 
     by_count = _rank_scores(counted, scores)
@@ -88,7 +87,8 @@ def _rank_scores(mask: Tensor, scores: Tensor) -> Tensor:
         Tensor: (G, D + 2), filled up with :data:`MISSED`, so that there is always a second-best.
     """
     selected = torch.where(mask, scores, torch.full_like(scores, MISSED))
-    return F.pad(selected, (0, 2), value=MISSED).sort(dim=1, descending=True).values
+    filling = selected.new_full((len(mask), 2), MISSED)
+    return torch.cat([selected, filling], dim=1).sort(dim=1, descending=True).values
 
 
 def merge_matches(matches: Iterable[Matches]) -> Matches:
