@@ -18,11 +18,12 @@ def test_equal_values_are_found_once_each():
     assert index.max() < 400
 
 
-def test_never_returns_padding():
-    values = torch.full((1, 103), torch.finfo(torch.float32).max)
+@pytest.mark.parametrize("length", [103, 400, 419])
+def test_finds_the_end_of_a_row(length):
+    values = torch.arange(length, 0.0, -1)[None]
     found, index = smallest(values, 3)
-    assert index.max() < 103
-    assert found.isfinite().all()
+    assert sorted(index[0].tolist()) == [length - 3, length - 2, length - 1]
+    assert sorted(found[0].tolist()) == [1, 2, 3]
 
 
 def test_runs_without_data():

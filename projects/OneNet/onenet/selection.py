@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -26,12 +25,17 @@ def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     group_size = math.isqrt(length // count)
     if group_size < 2:
         return values.topk(min(count, length), largest=False, sorted=False)
-    num_groups = -(-length // group_size)
-    dealt = F.pad(values, (0, group_size * num_groups - length), value=torch.inf)
-    dealt = dealt.unflatten(-1, (group_size, num_groups))
+    num_groups = length // group_size
+    dealt = values[..., : group_size * num_groups].unflatten(-1, (group_size, num_groups))
     group = dealt.amin(dim=-2).topk(count, largest=False, sorted=False).indices
 
     members = dealt.gather(-1, group[..., None, :].expand(*dealt.shape[:-1], count)).flatten(-2)
-    found, position = members.topk(count, largest=False, sorted=False)
+    remainder = values[..., group_size * num_groups :]  # of the deal; always looked at
+    found, position = torch.cat([members, remainder], dim=-1).topk(
+        count, largest=False, sorted=False
+    )
     rank = torch.div(position, count, rounding_mode="floor")
-    return found, rank * num_groups + group.gather(-1, position - rank * count)
+    index = rank * num_groups + group.gather(-1, position - rank * count)
+    num_members = group_size * count
+    undealt = position - num_members + group_size * num_groups
+    return found, torch.where(position < num_members, index, undealt)
