@@ -12,12 +12,19 @@ def add_onenet_config(cfg: CN) -> None:
     this project are marked "new".
     """
     onenet = _child(cfg.MODEL, "OneNet")
-    onenet.NUM_CLASSES = 80
+    onenet.NUM_CLASSES = 80  # new: 0 = as many as the datasets have
     onenet.HEAD = "CenterNet"  # "CenterNet" (one level, stride 4), "FCOS" or "RetinaNet"
     onenet.PRE_DEFINE = False  # location cost of fixed points or anchors, not of predicted boxes
     onenet.NMS = False  # class-wise NMS after top-k, for comparison only
     onenet.NMS_THRESH = 0.5  # new: its IoU threshold
     onenet.SCORE_THRESH_TEST = 0.0  # new: detections below this score are dropped
+
+    # new: negative samples whose predicted box lies in a region annotated as iscrowd have no loss.
+    # Without it such annotations are left out, as the official code does.
+    onenet.IGNORE_REGIONS = False
+
+    # new: datasets of your own in COCO's format, [[name, json file, image folder], ...]
+    cfg.DATASETS.REGISTER = []
 
     _add_head_config(onenet)
     _add_assignment_config(onenet)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .assigner import Assigner, build_assigner
 from .criterion import Criterion
 from .heads import DenseHead, build_head
+from .ignore import ignore_samples
 from .inference import to_instances, top_detections
 from .structures import GroundTruth, Predictions, Priors
 
@@ -94,7 +95,8 @@ class OneNet(nn.Module):
 
         Args:
             batched_inputs: for each image ``image`` (3, H, W), values 0 to 255 in the order of
-                ``INPUT.FORMAT``; in training ``instances`` with ``gt_boxes`` and ``gt_classes``;
+                ``INPUT.FORMAT``; in training ``instances`` with ``gt_boxes`` and ``gt_classes``,
+                and perhaps ``ignore_boxes`` (n, 4), all of the image as it is given;
                 in inference perhaps ``height`` and ``width`` of the wanted output in pixels.
 
         Returns:
@@ -105,8 +107,7 @@ class OneNet(nn.Module):
         features = self.backbone(images.tensor)
         stages, priors = self.head([features[name] for name in self.in_features])
         if self.training:
-            instances = [x["instances"].to(self.device) for x in batched_inputs]
-            return self.losses(stages, priors, GroundTruth.from_instances(instances))
+            return self.losses(stages, priors, self.ground_truth(batched_inputs))
         results = self.inference(stages[0], images.image_sizes)
         return [
             {"instances": detector_postprocess(result, *_output_size(x, result.image_size))}
@@ -120,6 +121,13 @@ class OneNet(nn.Module):
         divisibility = max(self.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
         return ImageList.from_tensors(images, divisibility)
 
+    def ground_truth(self, batched_inputs: list[dict]) -> GroundTruth:
+        """Collect the annotations of a batch on the device of the model."""
+        instances = [x["instances"].to(self.device) for x in batched_inputs]
+        none = torch.zeros(0, 4)
+        regions = [x.get("ignore_boxes", none).to(self.device) for x in batched_inputs]
+        return GroundTruth.from_instances(instances, regions)
+
     def losses(
         self, stages: list[Predictions], priors: Priors, gt: GroundTruth
     ) -> dict[str, Tensor]:
@@ -130,6 +138,8 @@ class OneNet(nn.Module):
             predictions = predictions.float()
             with torch.autocast(self.device.type, enabled=False):
                 assignment = self.assigner(priors, predictions.detach(), gt)
+                if gt.ignore_boxes is not None:
+                    assignment = ignore_samples(assignment, predictions.boxes, gt.ignore_boxes)
                 stage = self.criterion(predictions, assignment, gt, priors)
             suffix = f"_stage{index}" if index else ""
             losses.update({name + suffix: loss for name, loss in stage.items()})

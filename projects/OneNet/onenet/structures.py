@@ -8,6 +8,7 @@ nothing downstream has to ask the device how many objects there are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,16 +76,26 @@ class GroundTruth:
         labels: (B, G) int64, 0-based classes; 0 in padded slots.
         valid: (B, G) bool, False in padded slots.
         image_size: (B, 2) float32, (height, width) of each image before padding, in pixels.
+        ignore_boxes: (B, N, 4) float32, regions of which nobody knows what is in them, padded with
+            zeros; None where no image has any. Assigners have nothing to do with them.
     """
 
     boxes: Tensor
     labels: Tensor
     valid: Tensor
     image_size: Tensor
+    ignore_boxes: Tensor | None = None
 
     @classmethod
-    def from_instances(cls, instances: list[Instances]) -> GroundTruth:
-        """Pad the ``gt_boxes`` and ``gt_classes`` of B images to G = max(1, longest image)."""
+    def from_instances(
+        cls, instances: list[Instances], ignore_boxes: Sequence[Tensor] = ()
+    ) -> GroundTruth:
+        """Pad the ``gt_boxes`` and ``gt_classes`` of B images to G = max(1, longest image).
+
+        Args:
+            instances: of each image.
+            ignore_boxes: (n, 4) of each image, or nothing at all.
+        """
         boxes = [x.gt_boxes.tensor.float() for x in instances]
         labels = [x.gt_classes for x in instances]
         # One empty row more than any image needs keeps G >= 1 where no image has an object.
@@ -98,12 +109,19 @@ class GroundTruth:
             labels=pad_sequence([*labels, filler[1]], batch_first=True)[:-1],
             valid=torch.arange(slots, device=device) < counts[:, None],
             image_size=sizes,
+            ignore_boxes=_pad_regions(ignore_boxes),
         )
 
     @property
     def scale(self) -> Tensor:
         """(B, 1, 4) width, height, width, height of each unpadded image, in pixels."""
         return self.image_size.flip(-1).repeat(1, 2)[:, None]
+
+
+def _pad_regions(regions: Sequence[Tensor]) -> Tensor | None:
+    if not any(len(boxes) for boxes in regions):
+        return None
+    return pad_sequence([boxes.float() for boxes in regions], batch_first=True)
 
 
 @dataclass(frozen=True)

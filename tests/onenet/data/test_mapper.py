@@ -136,3 +136,27 @@ def test_an_unusable_image_is_named(sample, tmp_path, damage, is_train):
     with pytest.raises(UserError, match="image.png") as caught:
         make_mapper(is_train=is_train)(sample)
     assert "annotations" in str(caught.value)
+
+
+def test_ignore_regions_are_augmented_and_kept_apart(sample):
+    region = {"bbox": [70, 10, 110, 50], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0,
+              "iscrowd": 1}  # fmt: skip
+    sample["annotations"].insert(0, region)
+    dropped = make_mapper("INPUT.RANDOM_FLIP", "none")(sample)
+    assert "ignore_boxes" not in dropped
+    cfg = get_cfg()
+    cfg.merge_from_list(["INPUT.MIN_SIZE_TRAIN", (160,), "INPUT.RANDOM_FLIP", "none"])
+    kept = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=True)(sample)
+    assert kept["ignore_boxes"].tolist() == [[140, 20, 220, 100]]
+    assert kept["instances"].gt_boxes.tensor.tolist() == [[2 * x for x in BOX]]
+    assert kept["instances"].gt_classes.tolist() == [1]
+    assert region["iscrowd"] == 1 and region["category_id"] == 0  # the input is not changed
+
+
+def test_images_without_ignore_regions_or_objects(sample):
+    cfg = get_cfg()
+    mapper = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=True)
+    assert mapper(sample)["ignore_boxes"].shape == (0, 4)
+    empty = mapper({**sample, "annotations": []})
+    assert empty["ignore_boxes"].shape == (0, 4) and len(empty["instances"]) == 0
+    assert "ignore_boxes" not in OneNetDatasetMapper(cfg, False, ignore_regions=True)(sample)

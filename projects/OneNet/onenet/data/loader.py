@@ -32,9 +32,9 @@ def build_train_loader(cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
     Raises:
         UserError: see :func:`load_train_dicts`.
     """
-    return build_detection_train_loader(
-        cfg, mapper=OneNetDatasetMapper(cfg, is_train=True), dataset=load_train_dicts(cfg)
-    )
+    regions = cfg.MODEL.OneNet.IGNORE_REGIONS
+    mapper = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=regions)
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=load_train_dicts(cfg))
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

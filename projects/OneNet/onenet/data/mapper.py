@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from ..errors import UserError
+from .regions import as_instances, split_regions
 
 CROP_PROBABILITY = 0.5
 CROP_SHORT_EDGES = (400, 500, 600)  # as in DETR, from where the official recipe has it
@@ -21,7 +22,21 @@ class OneNetDatasetMapper(DatasetMapper):
 
     Reads of ``INPUT``: the stock keys of size, flip and format, and ``CROP``. Where that is
     enabled, every other training image, at random, is resized and cropped first.
+
+    With ``ignore_regions``, training samples have ``ignore_boxes`` (n, 4) float32, the boxes
+    annotated as ``iscrowd``, in pixels of the sample; otherwise those are left out.
     """
+
+    @configurable
+    def __init__(self, is_train: bool, *, ignore_regions: bool = False, **arguments: Any):
+        """
+        Args:
+            is_train: whether annotations are wanted.
+            ignore_regions: whether to keep those of ignore regions.
+            arguments: of the stock mapper.
+        """
+        super().__init__(is_train, **arguments)
+        self.ignore_regions = is_train and ignore_regions
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
@@ -37,7 +52,9 @@ class OneNetDatasetMapper(DatasetMapper):
         """
         try:
             _verify(dataset_dict["file_name"])
-            return super().__call__(dataset_dict)
+            if not self.ignore_regions:
+                return super().__call__(dataset_dict)
+            return split_regions(super().__call__(as_instances(dataset_dict)))
         except (OSError, SyntaxError, detection_utils.SizeMismatchError) as error:
             # SyntaxError is what Pillow calls a broken PNG chunk.
             raise UserError(
