@@ -75,8 +75,8 @@ class MaxIoU(Assigner):
             low_quality: do step 3.
             min_pos_iou: its threshold.
             all_ties: take every best sample in step 3.
-            max_pairs: at most this many numbers for (sample, ground truth) pairs are in memory at
-                once, or one sample's if that is more. The result does not depend on it.
+            max_pairs: at most this many (sample, ground truth) pairs are in memory at once, or one
+                sample's if that is more. The result does not depend on it.
 
         Raises:
             ConfigError: a threshold out of range, or ``neg_iou`` above ``pos_iou``.
@@ -177,7 +177,7 @@ class PairwiseIoU:
         Args:
             boxes: (R, 4), the same for every image.
             gt: G ground truths of B images; invalid ones overlap nothing.
-            max_pairs: how many numbers there is memory for.
+            max_pairs: how many pairs a piece has.
         """
         self.sides = boxes.t().contiguous()
         self.area = box_area(boxes)
@@ -185,7 +185,7 @@ class PairwiseIoU:
         self.gt_sides = [side[..., None] for side in gt_boxes.unbind(-1)]
         # At least one of two areas is that large, and so is the union.
         self.gt_area = box_area(gt_boxes).clamp_(min=MIN_AREA)[..., None]
-        self.step = max(1, max_pairs // (VALUES_PER_PAIR * gt.valid.numel()))
+        self.step = max(1, max_pairs // gt.valid.numel())
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Pieces of the samples.
