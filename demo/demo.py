@@ -21,9 +21,9 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.data.detection_utils import read_image
 from detectron2.engine import DefaultPredictor
+from onenet.data import class_names
 from onenet.engine import check_weights, exit_on_user_error, setup_cfg
 from onenet.errors import UserError
 from onenet.visualization import draw_detections
@@ -75,7 +75,7 @@ def build_detector(cfg: CfgNode, threshold: float, scale: float) -> Detector:
         )
     check_weights(cfg)
     predictor = DefaultPredictor(cfg)
-    names = class_names(cfg)
+    names = label_names(cfg)
 
     def detect(image: np.ndarray) -> np.ndarray:
         found = predictor(image)["instances"].to("cpu")
@@ -86,13 +86,14 @@ def build_detector(cfg: CfgNode, threshold: float, scale: float) -> Detector:
     return detect
 
 
-def class_names(cfg: CfgNode) -> list[str]:
+def label_names(cfg: CfgNode) -> list[str]:
     """What the test dataset calls its classes, else their numbers."""
     numbers = [str(number) for number in range(cfg.MODEL.OneNet.NUM_CLASSES)]
-    if not cfg.DATASETS.TEST:
-        return numbers
-    names = MetadataCatalog.get(cfg.DATASETS.TEST[0]).get("thing_classes", numbers)
-    return names if len(names) == len(numbers) else numbers
+    try:
+        names = class_names(cfg.DATASETS.TEST[0]) if cfg.DATASETS.TEST else None
+    except UserError:  # it is not on this machine, and the names are all that is wanted of it
+        names = None
+    return names if names and len(names) == len(numbers) else numbers
 
 
 def list_images(patterns: Sequence[str]) -> tuple[list[Path], list[str]]:

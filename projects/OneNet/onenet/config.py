@@ -23,12 +23,11 @@ def add_onenet_config(cfg: CN) -> None:
     # Without it such annotations are left out, as the official code does.
     onenet.IGNORE_REGIONS = False
 
-    # new: datasets of your own in COCO's format, [[name, json file, image folder], ...]
-    cfg.DATASETS.REGISTER = []
-
     _add_head_config(onenet)
     _add_assignment_config(onenet)
     _add_solver_config(cfg)
+    # new: datasets of your own in COCO's format: [[name, json file, image folder], ...]
+    cfg.DATASETS.REGISTER = []
 
 
 def _add_head_config(onenet: CN) -> None:
@@ -90,6 +89,8 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
     cfg.SOLVER.CHANNELS_LAST = False  # new: memory layout of the convolutions, faster on CPUs
+    cfg.SOLVER.ACCUMULATE = 1  # new: a process takes its batch in this many parts, to save memory
+    cfg.TEST.BEST_METRIC = "bbox/AP"  # new: model_best.pth is where it was highest; "" = no such file
 
 
 def _child(parent: CN, name: str) -> CN:

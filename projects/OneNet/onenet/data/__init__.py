@@ -2,9 +2,11 @@
 
 from .build import ensure_digits
 from .builtin import register_digits
-from .checks import check_datasets_available, check_num_classes, sanitize_annotations
+from .checks import check_datasets_available, sanitize_annotations
+from .classes import check_num_classes, check_same_classes, class_names, count_classes
 from .loader import build_test_loader, build_train_loader
 from .mapper import OneNetDatasetMapper
+from .register import register_datasets
 
 __all__ = [
     "OneNetDatasetMapper",
@@ -12,7 +14,11 @@ __all__ = [
     "build_train_loader",
     "check_datasets_available",
     "check_num_classes",
+    "check_same_classes",
+    "class_names",
+    "count_classes",
     "ensure_digits",
+    "register_datasets",
     "register_digits",
     "sanitize_annotations",
 ]

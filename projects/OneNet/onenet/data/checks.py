@@ -16,6 +16,11 @@ from .build import datasets_root
 
 logger = logging.getLogger(__name__)
 
+# What to do about a missing dataset, where its metadata has no "remedy" of its own.
+DEFAULT_REMEDY = (
+    'set DETECTRON2_DATASETS (now "{root}") to the folder of all datasets, laid out as '
+    "https://detectron2.readthedocs.io/tutorials/builtin_datasets.html"
+)
 BORDER_TOLERANCE = 1.0  # pixels beyond the image that are put down to rounding
 
 Owner = tuple[dict[str, Any], int]  # an annotation: the image it is of, and its index there
@@ -32,47 +37,30 @@ def check_datasets_available(names: Sequence[str]) -> None:
         UserError: its annotations or images are not on this machine.
     """
     for name in names:
-        if name not in DatasetCatalog.list():
-            raise ConfigError(
-                f'unknown dataset "{name}".{nearest(name, DatasetCatalog.list())}'
-                " (A dataset of your own must be registered first.)"
-            )
+        check_known(name)
         metadata = MetadataCatalog.get(name)
         prepare = metadata.get("prepare")
         if prepare is not None:
             prepare()
         for path in filter(None, (metadata.get("json_file"), metadata.get("image_root"))):
             if not PathManager.exists(path):
+                remedy = metadata.get("remedy", DEFAULT_REMEDY).format(root=datasets_root())
                 raise UserError(
-                    f'dataset "{name}" is not on this machine: "{path}" is missing; set '
-                    f'DETECTRON2_DATASETS (now "{datasets_root()}") to the folder of all datasets, '
-                    "laid out as https://detectron2.readthedocs.io/tutorials/builtin_datasets.html"
+                    f'dataset "{name}" is not on this machine: "{path}" is missing; {remedy}'
                 )
 
 
-def check_num_classes(names: Sequence[str], num_classes: int) -> None:
-    """Refuse a number of classes that a dataset contradicts.
-
-    Args:
-        names: datasets that :func:`check_datasets_available` let through. Those that do not
-            tell their classes are not judged.
-        num_classes: ``MODEL.OneNet.NUM_CLASSES``.
+def check_known(name: str) -> None:
+    """Refuse a name that no dataset has.
 
     Raises:
-        ConfigError: they disagree.
+        ConfigError: with the nearest name.
     """
-    for name in names:
-        classes = MetadataCatalog.get(name).get("thing_classes")
-        if classes is not None and len(classes) != num_classes:
-            raise ConfigError(
-                f'MODEL.OneNet.NUM_CLASSES is {num_classes}, but dataset "{name}" has '
-                f"{len(classes)} classes ({_abridged(classes)}); set "
-                f"MODEL.OneNet.NUM_CLASSES {len(classes)}"
-            )
-
-
-def _abridged(classes: Sequence[str], most: int = 3) -> str:
-    return ", ".join(classes[:most]) + (", ..." if len(classes) > most else "")
+    if name not in DatasetCatalog.list():
+        raise ConfigError(
+            f'unknown dataset "{name}".{nearest(name, DatasetCatalog.list())}'
+            " (DATASETS.REGISTER takes datasets of your own.)"
+        )
 
 
 def sanitize_annotations(

@@ -13,11 +13,11 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_lr_scheduler
 from torch import nn
 
-from ..data import check_datasets_available, check_num_classes
+from ..data import check_datasets_available, check_num_classes, check_same_classes
 from ..errors import ConfigError, UserError, nearest
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
-from .weights import locate_weights
+from .weights import locate_weights, same_file
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,12 @@ LR_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR")  # those that every Dete
 
 
 def check_run(
-    cfg: CfgNode, *, eval_only: bool = False, resume: bool = False, allow_partial: bool = False
+    cfg: CfgNode,
+    *,
+    eval_only: bool = False,
+    resume: bool = False,
+    allow_partial: bool = False,
+    unsafe_load: str | None = None,
 ) -> None:
     """Check the datasets, the model and the weights of a run that is about to begin.
 
@@ -34,6 +39,7 @@ def check_run(
         eval_only: whether there will be no training.
         resume: whether to go on from the last checkpoint in ``OUTPUT_DIR``, if there is one.
         allow_partial: whether weights of another model will do.
+        unsafe_load: the file of weights that may hold any objects, and so run code.
 
     Raises:
         UserError: with what does not fit, and the remedy.
@@ -44,9 +50,10 @@ def check_run(
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)
+    check_same_classes(names)
     if not eval_only:
         check_schedule(cfg)
-    check_weights(cfg, resume=resume, allow_partial=allow_partial)
+    check_weights(cfg, resume=resume, allow_partial=allow_partial, unsafe_load=unsafe_load)
 
 
 def check_schedule(cfg: CfgNode) -> None:
@@ -65,7 +72,13 @@ def check_schedule(cfg: CfgNode) -> None:
             raise ConfigError(f'SOLVER.LR_SCHEDULER_NAME "{name}": {error}.{hint}') from None
 
 
-def check_weights(cfg: CfgNode, *, resume: bool = False, allow_partial: bool = False) -> None:
+def check_weights(
+    cfg: CfgNode,
+    *,
+    resume: bool = False,
+    allow_partial: bool = False,
+    unsafe_load: str | None = None,
+) -> None:
     """Check that the weights can be had and fit, without building the model.
 
     Raises:
@@ -73,9 +86,13 @@ def check_weights(cfg: CfgNode, *, resume: bool = False, allow_partial: bool = F
     """
     model = _weightless_model(cfg)
     with _silence():
-        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, allow_partial=allow_partial)
+        checkpointer = Checkpointer(
+            model, cfg.OUTPUT_DIR, allow_partial=allow_partial, unsafe_load=unsafe_load
+        )
         resumed = resume and checkpointer.has_checkpoint()
         path = checkpointer.get_checkpoint_file() if resumed else cfg.MODEL.WEIGHTS
+        if unsafe_load and not same_file(path, unsafe_load):
+            raise UserError(f'--unsafe-load "{unsafe_load}" is not the file to load: "{path}" is.')
         if model is None:
             locate_weights(path)
         else:

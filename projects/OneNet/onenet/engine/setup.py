@@ -15,6 +15,7 @@ from detectron2.utils.logger import setup_logger
 
 from ..assigner import build_assigner
 from ..config import add_onenet_config
+from ..data import count_classes, register_datasets
 from ..errors import ConfigError, nearest
 from ..heads import HEADS
 from .config_file import merge_file, merge_list
@@ -36,10 +37,13 @@ def setup_cfg(
         add_configs: functions that add keys of further packages.
 
     Returns:
-        The config, frozen. Without a GPU it runs on the CPU, whatever it said.
+        The config, frozen. Without a GPU it runs on the CPU, whatever it said. The datasets of
+        ``DATASETS.REGISTER`` are in the catalogs, and ``NUM_CLASSES`` 0 has become the number that
+        they have.
 
     Raises:
         ConfigError: a file, key, value or name in it is wrong.
+        UserError: the classes cannot be counted.
     """
     cfg = get_cfg()
     for add_config in (add_onenet_config, *add_configs):
@@ -47,6 +51,10 @@ def setup_cfg(
     if config_file:
         merge_file(cfg, config_file)
     merge_list(cfg, list(opts))
+    register_datasets(cfg.DATASETS.REGISTER)
+    if cfg.MODEL.OneNet.NUM_CLASSES == 0:
+        names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+        cfg.MODEL.OneNet.NUM_CLASSES = count_classes(names)
     check_names(cfg)
     _fall_back_to_cpu(cfg)
     cfg.freeze()
@@ -90,6 +98,7 @@ def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> No
         args: the command line, to be logged.
         packages: further packages whose messages belong in the log.
     """
+    register_datasets(cfg.DATASETS.REGISTER)  # again, where this is a process of its own
     default_setup(cfg, args)
     for package in ("onenet", *packages):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=package)

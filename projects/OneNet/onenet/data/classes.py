@@ -1,0 +1,93 @@
+"""The classes of datasets, which the head and each other's must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from detectron2.data import MetadataCatalog
+
+from ..errors import ConfigError, UserError
+from .checks import check_known
+
+
+def class_names(name: str) -> list[str] | None:
+    """What a dataset calls its classes, by class id; None where it does not tell.
+
+    Raises:
+        ConfigError, UserError: the dataset is unknown, or its annotations cannot be read.
+    """
+    check_known(name)
+    metadata = MetadataCatalog.get(name)
+    prepare = metadata.get("prepare")
+    if metadata.get("thing_classes") is None and prepare is not None:
+        prepare()
+    return metadata.get("thing_classes")
+
+
+def count_classes(names: Sequence[str]) -> int:
+    """How many classes the first of the datasets has that tells.
+
+    Raises:
+        ConfigError, UserError: none of them tells, or one is unknown or cannot be read.
+    """
+    for name in names:
+        classes = class_names(name)
+        if classes is not None:
+            return len(classes)
+    raise ConfigError(
+        "MODEL.OneNet.NUM_CLASSES 0 means as many as the datasets have, and none of DATASETS.TRAIN "
+        f"and DATASETS.TEST {tuple(names)} tells: give the number"
+    )
+
+
+def check_num_classes(names: Sequence[str], num_classes: int) -> None:
+    """Refuse a number of classes that a dataset contradicts.
+
+    Args:
+        names: datasets that :func:`check_datasets_available` let through. Those that do not
+            tell their classes are not judged.
+        num_classes: ``MODEL.OneNet.NUM_CLASSES``.
+
+    Raises:
+        ConfigError: they disagree.
+    """
+    for name in names:
+        classes = MetadataCatalog.get(name).get("thing_classes")
+        if classes is not None and len(classes) != num_classes:
+            raise ConfigError(
+                f'MODEL.OneNet.NUM_CLASSES is {num_classes}, but dataset "{name}" has '
+                f"{len(classes)} classes ({_abridged(classes)}); set "
+                f"MODEL.OneNet.NUM_CLASSES {len(classes)}"
+            )
+
+
+def check_same_classes(names: Sequence[str]) -> None:
+    """Refuse datasets that do not have the same classes in the same order.
+
+    Args:
+        names: datasets that :func:`check_datasets_available` let through. Those that do not
+            tell their classes are not judged.
+
+    Raises:
+        UserError: names the first class that differs.
+    """
+    told = [(name, MetadataCatalog.get(name).get("thing_classes")) for name in names]
+    told = [(name, classes) for name, classes in told if classes is not None]
+    for name, classes in told[1:]:
+        first, expected = told[0]
+        for index, (there, here) in enumerate(zip_longest(expected, classes)):
+            if here != there:
+                raise UserError(
+                    f'datasets "{first}" and "{name}" have other classes: number {index} is '
+                    f"{_quoted(there)} and {_quoted(here)}; give the categories of both the same "
+                    "names, in the same order of ids"
+                )
+
+
+def _quoted(name: str | None) -> str:
+    return "missing" if name is None else f'"{name}"'
+
+
+def _abridged(classes: Sequence[str], most: int = 3) -> str:
+    return ", ".join(classes[:most]) + (", ..." if len(classes) > most else "")
