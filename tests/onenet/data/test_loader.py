@@ -112,3 +112,17 @@ def test_unknown_datasets(cfg, build):
 def test_missing_annotation_file(dataset, cfg):
     with pytest.raises(UserError, match="annotations.json.*is missing"):
         build_train_loader(cfg)
+
+
+def test_ignore_regions_are_kept_where_asked(dataset, cfg):
+    path = dataset([(i, BOX, 1) for i in range(3)] + [(i, [30, 30, 8, 8], 1) for i in range(3)])
+    coco = json.loads(path.read_text())
+    for annotation in coco["annotations"][3:]:
+        annotation["iscrowd"] = 1
+    path.write_text(json.dumps(coco))
+    for wanted in (False, True):
+        cfg.MODEL.OneNet.IGNORE_REGIONS = wanted
+        for sample in next(iter(build_train_loader(cfg))):
+            assert len(sample["instances"]) == 1
+            assert ("ignore_boxes" in sample) == wanted
+            assert not wanted or len(sample["ignore_boxes"]) == 1
