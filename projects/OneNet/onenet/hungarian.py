@@ -44,6 +44,10 @@ def solve_hungarian(cost: Tensor, sample: Tensor, valid: Tensor) -> tuple[Tensor
 
 def _solve_listed(cost: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Solve one image: (M, n) costs of (M, n) listed samples -> (ground truths, samples)."""
+    gt = np.arange(len(cost))
+    cheapest = sample[gt, cost.argmin(axis=1)]
+    if len(set(cheapest.tolist())) == len(cost):  # nobody competes: no solution costs less
+        return gt, cheapest
     columns, position = np.unique(sample, return_inverse=True)
     # A pair that nobody listed must be dearer than any complete solution of listed ones.
     unlisted = (np.abs(cost).max() + 1.0) * (2 * len(cost) + 1)
