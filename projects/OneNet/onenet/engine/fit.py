@@ -15,6 +15,7 @@ TRUNK = "backbone.bottom_up."  # the classification network in a feature pyramid
 # Buffers that old checkpoints hold, or lack, and that the model sets by itself.
 TOLERATED = ("cell_anchors", "pixel_mean", "pixel_std", "num_batches_tracked")
 _MAX_LISTED = 20
+_OF_TORCHVISION = "layer1.0.conv1.weight"  # in every ResNet of torchvision
 
 
 def check_fit(
@@ -49,6 +50,11 @@ def check_fit(
         *(("missing", n, "", "") for n in missing if n not in wrong_shape and not _tolerated(n)),
         *(("unexpected", n, "", "") for n in unexpected if not _tolerated(n)),
     ]
+    if any(_plain(name) == _OF_TORCHVISION for name in names):
+        raise UserError(
+            f'"{source}" holds a ResNet of torchvision; convert it first with: '
+            f"tools/convert-torchvision {source} converted.pkl"
+        )
     if rows:
         raise UserError(_message(source, rows))
 

@@ -37,6 +37,13 @@ def locate_weights(path: str) -> str:
     return path
 
 
+def same_file(path: str, other: str | None) -> bool:
+    """Whether two values such as ``MODEL.WEIGHTS`` mean the same file or URL."""
+    if not path or not other:
+        return False
+    return path == other or os.path.realpath(path) == os.path.realpath(other)
+
+
 def _download(url: str) -> None:
     try:
         PathManager.get_local_path(url)
