@@ -1,6 +1,7 @@
-"""Evaluation: COCO metrics without and with NMS, and why they differ."""
+"""Evaluation: COCO metrics without and with NMS, why they differ, and CrowdHuman's metrics."""
 
 from .build import build_evaluator
+from .crowdhuman import CrowdHumanEvaluator
 from .diagnosis import (
     Matches,
     diagnose,
@@ -12,6 +13,7 @@ from .diagnosis import (
 from .nms_evaluator import NMSDiagnosisEvaluator, class_wise_nms
 
 __all__ = [
+    "CrowdHumanEvaluator",
     "Matches",
     "NMSDiagnosisEvaluator",
     "build_evaluator",

@@ -3,16 +3,22 @@
 import os
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from onenet.compat import coco_evaluator_kwargs
 
+from .crowdhuman import CrowdHumanEvaluator
 from .nms_evaluator import NMSDiagnosisEvaluator
 
 
 def build_evaluator(
     cfg: CfgNode, dataset_name: str, output_folder: str | None = None
-) -> NMSDiagnosisEvaluator:
+) -> DatasetEvaluator:
     """Build the evaluator of a dataset; for ``DefaultTrainer.build_evaluator``.
+
+    Every dataset has :class:`NMSDiagnosisEvaluator`, and one of the ``evaluator_type``
+    "crowdhuman" its own metrics beside that.
 
     Args:
         cfg: reads ``OUTPUT_DIR``, ``DATASETS.TEST`` and ``TEST.DETECTIONS_PER_IMAGE``.
@@ -24,8 +30,11 @@ def build_evaluator(
         output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
             output_folder = os.path.join(output_folder, dataset_name)
-    return NMSDiagnosisEvaluator(
+    evaluator = NMSDiagnosisEvaluator(
         dataset_name,
         output_folder,
         coco_options=coco_evaluator_kwargs(cfg),
     )
+    if MetadataCatalog.get(dataset_name).get("evaluator_type") != "crowdhuman":
+        return evaluator
+    return DatasetEvaluators([evaluator, CrowdHumanEvaluator(dataset_name)])
