@@ -44,7 +44,7 @@ def check_datasets_available(names: Sequence[str]) -> None:
             prepare()
         for path in filter(None, (metadata.get("json_file"), metadata.get("image_root"))):
             if not PathManager.exists(path):
-                remedy = metadata.get("remedy", DEFAULT_REMEDY).format(root=datasets_root())
+                remedy = metadata.get("remedy") or DEFAULT_REMEDY.format(root=datasets_root())
                 raise UserError(
                     f'dataset "{name}" is not on this machine: "{path}" is missing; {remedy}'
                 )
