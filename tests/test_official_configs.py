@@ -27,6 +27,8 @@ NAMES = {
 }
 # Every run has a folder of its own here, and the base names the datasets of most recipes.
 NOT_SHARED = {"OUTPUT_DIR", "DATASETS.TRAIN", "DATASETS.TEST"}
+# What ours do better, each with a key that restores the official way.
+DEVIATIONS = {"MODEL.OneNet.IGNORE_REGIONS"}
 ANCHORS = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64, 128, 256, 512 ]]"
 
 
@@ -103,7 +105,7 @@ def test_an_official_file_is_accepted_as_it_is(official, facts, name):
 def test_ours_says_the_same(official, theirs, ours):
     expected, values = load(official, theirs), load(OURS, ours)
     different = {key for key in expected if as_list(values[key]) != as_list(expected[key])}
-    assert different <= NOT_SHARED
+    assert different <= NOT_SHARED | DEVIATIONS
     assert values.keys() == expected.keys()
     if theirs != "Base-OneNet":
         for key in ("DATASETS.TRAIN", "DATASETS.TEST"):
