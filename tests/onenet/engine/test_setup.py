@@ -1,11 +1,12 @@
 import logging
 import pickle
+from argparse import Namespace
 
 import pytest
 import torch
 from detectron2.config import CfgNode
-from onenet import ConfigError
-from onenet.engine import setup_cfg
+from onenet import ConfigError, UserError
+from onenet.engine import setup_cfg, setup_run
 from onenet.engine.setup import check_names
 
 ONENET = ["MODEL.META_ARCHITECTURE", "OneNet", "MODEL.DEVICE", "cpu"]
@@ -78,3 +79,10 @@ def test_falls_back_to_the_cpu_and_says_so_once(caplog):
 def test_the_cpu_is_nothing_to_warn_about(caplog):
     setup_cfg(opts=ONENET)
     assert not caplog.records
+
+
+def test_an_output_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    cfg = setup_cfg(opts=["OUTPUT_DIR", str(tmp_path / "file" / "run")])
+    with pytest.raises(UserError, match="OUTPUT_DIR .*Not a directory"):
+        setup_run(cfg, Namespace())

@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 from ..assigner import build_assigner
 from ..config import add_onenet_config
 from ..data import count_classes, register_datasets
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, UserError, nearest
 from ..heads import HEADS
 from .config_file import merge_file, merge_list
 from .optimizer import check_optimizer
@@ -97,8 +97,17 @@ def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> No
         cfg: the config.
         args: the command line, to be logged.
         packages: further packages whose messages belong in the log.
+
+    Raises:
+        UserError: the output folder cannot be made or written to.
     """
     register_datasets(cfg.DATASETS.REGISTER)  # again, where this is a process of its own
-    default_setup(cfg, args)
+    try:
+        default_setup(cfg, args)
+    except OSError as error:
+        raise UserError(
+            f'OUTPUT_DIR "{cfg.OUTPUT_DIR}" cannot be used ({error.strerror}); name another folder '
+            "as OUTPUT_DIR"
+        ) from error
     for package in ("onenet", *packages):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=package)
