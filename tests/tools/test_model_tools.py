@@ -1,0 +1,49 @@
+"""tools/analyze_model.py and tools/benchmark.py."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "configs" / "digits" / "onenet_R18_digits.yaml"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a tool in this process; returns the lines that it prints."""
+
+    def run(tool, *arguments):
+        path = ROOT / "tools" / tool
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_analyze_model(run):
+    lines = run("analyze_model.py", "--config-file", DIGITS, "--size", 64, 64, "--max-depth", 1)
+    assert any(line.startswith("| backbone") for line in lines)
+    assert "M parameters" in lines[-1]
+    assert "for one image of 64 x 64" in lines[-1]
+
+
+def test_benchmark(run):
+    sizes = ["--size", 64, 96, "--iterations", 2, "--warmup", 1]
+    options = ["SOLVER.IMS_PER_BATCH", 2]
+    lines = run("benchmark.py", "--config-file", DIGITS, "--task", "train,eval", *sizes, *options)
+    assert [line.split()[1] for line in lines[-2:]] == ["train", "eval"]
+
+
+def test_missing_data_is_told_before_anything_else(run, capsys):
+    with pytest.raises(SystemExit):
+        run("benchmark.py", "--config-file", DIGITS, "--task", "data", "DATASETS.TRAIN", "('no',)")
+    assert capsys.readouterr().err.startswith('error: there is no dataset "no"')
+
+
+def test_unknown_task(run, capsys):
+    with pytest.raises(SystemExit):
+        run("benchmark.py", "--config-file", DIGITS, "--task", "train,evl")
+    assert 'unknown task "evl". Did you mean "eval"?' in capsys.readouterr().err

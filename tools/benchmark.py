@@ -1,0 +1,99 @@
+#!/usr/bin/env python
+"""Time iterations of training, of evaluation and of the data loader, on one device.
+
+tools/benchmark.py --config-file configs/onenet_R50.yaml --task train,eval,data
+tools/benchmark.py --config-file configs/onenet_R50.yaml --task train,eval --size 512 853
+
+The second form takes random images of that size, so that it needs no data. A training step has
+SOLVER.IMS_PER_BATCH images, one of evaluation a single image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import onenet  # noqa: F401  (makes an old Detectron2 importable)
+
+# isort: split
+from assigners import add_assigners_config
+from detectron2.config import CfgNode
+from onenet.data import check_datasets_available
+from onenet.engine import benchmark, exit_on_user_error, setup_cfg
+from onenet.engine.benchmark import Timing, measure
+from onenet.errors import nearest
+
+TASKS = ("train", "eval", "data")
+CACHED_BATCHES = 20  # as many as are read before the clock runs
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--task", type=tasks, required=True, metavar="TASKS", help=f"some of {','.join(TASKS)}"
+    )
+    parser.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--iterations", type=int, default=50, metavar="N", help="default: 50")
+    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
+    )
+    return parser.parse_args(argv)
+
+
+def tasks(text: str) -> list[str]:
+    """Names separated by commas."""
+    names = text.split(",")
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f'unknown task "{unknown[0]}".{nearest(unknown[0], TASKS)}'
+        )
+    return names
+
+
+def run(task: str, cfg: CfgNode, args: argparse.Namespace) -> Timing:
+    """Time one task."""
+    images = 1 if task == "eval" else cfg.SOLVER.IMS_PER_BATCH
+    if task == "data":
+        iteration = benchmark.data_task(cfg)
+    else:
+        batches = load_batches(task, cfg, images, args.size)
+        build = benchmark.train_task if task == "train" else benchmark.eval_task
+        iteration = build(cfg, batches)
+    return measure(task, iteration, images, args.iterations, args.warmup)
+
+
+def load_batches(
+    task: str, cfg: CfgNode, images: int, size: tuple[int, int] | None
+) -> list[benchmark.Batch]:
+    """Batches for a task, in memory."""
+    if size:
+        return benchmark.random_batches(cfg, images, tuple(size))
+    load = benchmark.training_batches if task == "train" else benchmark.test_batches
+    return load(cfg, CACHED_BATCHES)
+
+
+def check_data(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Look for the datasets that will be read."""
+    for task in args.task:
+        if task == "data" or not args.size:
+            names = cfg.DATASETS.TEST if task == "eval" else cfg.DATASETS.TRAIN
+            check_datasets_available(names)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Time every task and print the table."""
+    args = parse_args(argv)
+    cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
+    check_data(cfg, args)
+    print(benchmark.report([run(task, cfg, args) for task in args.task]))
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main()
