@@ -1,6 +1,7 @@
 """Train and evaluate detectors; the flags are those of Detectron2's own train_net.py.
 
 python train_net.py --config-file configs/onenet_R50.yaml --num-gpus 8
+torchrun --nproc-per-node 8 train_net.py --config-file configs/onenet_R50.yaml
 python train_net.py --config-file configs/onenet_R50.yaml --eval-only MODEL.WEIGHTS model.pth
 """
 
@@ -19,6 +20,7 @@ from onenet.engine import (
     Checkpointer,
     Trainer,
     check_run,
+    count_processes,
     exit_on_user_error,
     launch,
     setup_cfg,
@@ -27,10 +29,13 @@ from onenet.engine import (
 
 
 def argument_parser() -> ArgumentParser:
-    """Detectron2's flags and one more."""
+    """Detectron2's flags and two more."""
     parser = default_argument_parser()
     parser.add_argument(
         "--allow-partial", action="store_true", help="load what fits of weights of another model"
+    )
+    parser.add_argument(
+        "--unsafe-load", metavar="FILE", help="load these weights even if they can run code"
     )
     return parser
 
@@ -42,6 +47,7 @@ def main(cfg: CfgNode, args: Namespace) -> dict[str, Any] | None:
         return evaluate(cfg, args)
     trainer = Trainer(cfg)
     trainer.checkpointer.allow_partial = args.allow_partial
+    trainer.checkpointer.unsafe_load = args.unsafe_load
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
 
@@ -49,7 +55,9 @@ def main(cfg: CfgNode, args: Namespace) -> dict[str, Any] | None:
 def evaluate(cfg: CfgNode, args: Namespace) -> dict[str, Any]:
     """Evaluate the weights of the config, or with ``--resume`` the last ones of the run."""
     model = Trainer.build_model(cfg)
-    checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, allow_partial=args.allow_partial)
+    checkpointer = Checkpointer(
+        model, cfg.OUTPUT_DIR, allow_partial=args.allow_partial, unsafe_load=args.unsafe_load
+    )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
@@ -62,6 +70,11 @@ if __name__ == "__main__":
         args = argument_parser().parse_args()
         cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
         check_run(
-            cfg, eval_only=args.eval_only, resume=args.resume, allow_partial=args.allow_partial
+            cfg,
+            num_processes=count_processes(cfg, args),
+            eval_only=args.eval_only,
+            resume=args.resume,
+            allow_partial=args.allow_partial,
+            unsafe_load=args.unsafe_load,
         )
         launch(main, cfg, args)

@@ -20,6 +20,7 @@ from typing import Any
 
 import detectron2
 import numpy as np
+import torch
 from PIL import Image
 
 logger = logging.getLogger(__name__)
@@ -179,6 +180,27 @@ def coco_evaluator_kwargs(cfg: Any) -> dict[str, Any]:
     if "max_dets_per_image" in inspect.signature(COCOEvaluator.__init__).parameters:
         kwargs["max_dets_per_image"] = max(COCO_MAX_DETECTIONS, cfg.TEST.DETECTIONS_PER_IMAGE)
     return kwargs
+
+
+def create_local_process_group(processes_per_machine: int) -> None:
+    """Tell Detectron2 which processes share a machine, where its ``launch`` did not start them.
+
+    Main has a function for this; in v0.5 and v0.6 it is what their ``launch`` does.
+
+    Args:
+        processes_per_machine: the same on all machines, whose ranks follow each other.
+    """
+    from detectron2.utils import comm
+
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(processes_per_machine)
+        return
+    first_ranks = range(0, comm.get_world_size(), processes_per_machine)
+    for first in first_ranks:
+        ranks = range(first, first + processes_per_machine)
+        group = torch.distributed.new_group(list(ranks))  # a collective call, also for the others
+        if comm.get_rank() in ranks:
+            comm._LOCAL_PROCESS_GROUP = group
 
 
 class TrainerStateMixin:

@@ -28,6 +28,8 @@ def add_onenet_config(cfg: CN) -> None:
     _add_solver_config(cfg)
     # new: datasets of your own in COCO's format: [[name, json file, image folder], ...]
     cfg.DATASETS.REGISTER = []
+    # new: model_best.pth has the weights with which it was highest; "" = there is no such file
+    cfg.TEST.BEST_METRIC = "bbox/AP"
 
 
 def _add_head_config(onenet: CN) -> None:
@@ -90,7 +92,6 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
     cfg.SOLVER.CHANNELS_LAST = False  # new: memory layout of the convolutions, faster on CPUs
     cfg.SOLVER.ACCUMULATE = 1  # new: a process takes its batch in this many parts, to save memory
-    cfg.TEST.BEST_METRIC = "bbox/AP"  # new: model_best.pth is where it was highest; "" = no such file
 
 
 def _child(parent: CN, name: str) -> CN:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from detectron2.config import configurable
@@ -43,6 +45,8 @@ class Criterion(nn.Module):
         self.quality_weight = quality_weight
         self.alpha = alpha
         self.gamma = gamma
+        # Replaced while a step's batch comes in several parts, which have a common denominator.
+        self.normalizer: Callable[[Assignment, GroundTruth], Tensor] = global_normalizer
 
     @classmethod
     def from_config(cls, cfg):
@@ -66,7 +70,7 @@ class Criterion(nn.Module):
         """Weighted losses: ``loss_ce``, ``loss_giou``, ``loss_bbox`` and, with a quality branch,
         ``loss_quality`` (this one needs ``priors``), each () float32.
         """
-        normalizer = global_normalizer(assignment, gt)
+        normalizer = self.normalizer(assignment, gt)
         loss_ce = classification_loss(predictions, assignment, gt, self.alpha, self.gamma)
         loss_giou, loss_l1 = box_losses(predictions, assignment, gt)
         losses = {
@@ -84,16 +88,38 @@ class Criterion(nn.Module):
 def global_normalizer(assignment: Assignment, gt: GroundTruth) -> Tensor:
     """Denominator of the losses, the same on every process.
 
-    The normaliser of the whole batch, at least 1, divided by the number of processes: gradients
-    are averaged over processes, and so N processes train exactly as one does with the whole batch.
-    (The reference clamps after the division, which differs where the batch has hardly any object.)
+    Returns:
+        () float32, see :func:`share_of_all`.
+    """
+    return share_of_all(local_normalizer(assignment, gt))
+
+
+@torch.no_grad()
+def local_normalizer(assignment: Assignment, gt: GroundTruth) -> Tensor:
+    """What the images of this process add to the denominator.
 
     Returns:
         () float32.
     """
     local = assignment.normalizer if assignment.normalizer is not None else gt.valid.sum()
-    total = local.float()
+    return local.float()
+
+
+def share_of_all(local: Tensor) -> Tensor:
+    """From what each process adds to the denominator to the denominator itself.
+
+    It is that of the whole batch, at least 1, divided by the number of processes: gradients are
+    averaged over processes, and so N processes train exactly as one does with the whole batch.
+    (The reference clamps after the division, which differs where the batch has hardly any object.)
+
+    Args:
+        local: any shape, float32.
+
+    Returns:
+        The same shape, the same numbers on every process.
+    """
+    total = local
     if comm.get_world_size() > 1:
-        total = total.clone()
+        total = local.clone()
         dist.all_reduce(total)
     return total.clamp(min=1) / comm.get_world_size()

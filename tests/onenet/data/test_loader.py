@@ -1,11 +1,13 @@
 import json
 import logging
+from itertools import islice
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from onenet.data import build_test_loader, build_train_loader
-from onenet.data.loader import load_train_dicts
+from onenet.data.loader import group_by_aspect, load_train_dicts
 from onenet.errors import ConfigError, UserError
 
 # isort: split
@@ -126,3 +128,50 @@ def test_ignore_regions_are_kept_where_asked(dataset, cfg):
             assert len(sample["instances"]) == 1
             assert ("ignore_boxes" in sample) == wanted
             assert not wanted or len(sample["ignore_boxes"]) == 1
+
+
+def test_a_loader_begins_where_it_is_told_to(dataset, cfg):
+    dataset([(i, BOX, 1 + i % 2) for i in range(3)])
+    cfg.SEED, cfg.INPUT.MIN_SIZE_TRAIN = 3, (32, 48, 64)
+    loader = build_train_loader(cfg)
+    whole = list(islice(loader, 6))
+    loader.start_at(4)
+    for batch, expected in zip(islice(loader, 2), whole[4:], strict=True):
+        for sample, same in zip(batch, expected, strict=True):
+            assert sample["image_id"] == same["image_id"]
+            assert torch.equal(sample["image"], same["image"])
+
+
+def test_without_a_seed_each_loader_has_its_own_order(dataset, cfg):
+    dataset([(i, BOX, 1) for i in range(3)])
+    cfg.SEED = -1
+
+    def order():
+        batches = islice(build_train_loader(cfg), 8)
+        return tuple(sample["image_id"] for batch in batches for sample in batch)
+
+    assert len({order() for _ in range(4)}) > 1
+
+
+def test_wide_and_tall_images_are_not_mixed(dataset, cfg):
+    dataset([(i, BOX, 1) for i in range(3)])
+    records = load_train_dicts(cfg)
+    records[0]["width"] = 65
+    assert group_by_aspect(records) == [1, 0, 0]
+
+
+def test_frequent_classes_can_be_sampled_less_often(dataset, cfg):
+    dataset([(0, BOX, 1), (1, BOX, 1), (2, BOX, 2)])
+    cfg.SEED = 0
+    cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
+    cfg.DATALOADER.REPEAT_THRESHOLD = 1.0
+    batches = islice(build_train_loader(cfg), 60)
+    ids = [sample["image_id"] for batch in batches for sample in batch]
+    assert ids.count(2) > ids.count(0)
+
+
+def test_an_unknown_sampler(dataset, cfg):
+    dataset([(0, BOX, 1)])
+    cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampeler"
+    with pytest.raises(ConfigError, match='TrainingSampeler.*Did you mean "TrainingSampler"'):
+        build_train_loader(cfg)

@@ -6,6 +6,7 @@ import torch
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from onenet import UserError
 from onenet.engine import check_run
+from onenet.engine.checks import check_batch
 
 
 def test_passes_and_leaves_nothing(digits_cfg, caplog):
@@ -28,6 +29,9 @@ def test_passes_and_leaves_nothing(digits_cfg, caplog):
         (("MODEL.OneNet.IN_FEATURES", "['res2', 'res3', 'res4', 'res6']"), ["IN_FEATURES", "res6"]),
         (("SOLVER.LR_SCHEDULER_NAME", "WarmupCosine"), ["WarmupCosine", "WarmupCosineLR"]),
         (("SOLVER.WARMUP_METHOD", "slow"), ["slow"]),
+        (("SOLVER.ACCUMULATE", "3"), ["ACCUMULATE 3", "2 images"]),
+        (("SOLVER.ACCUMULATE", "0"), ["ACCUMULATE 0"]),
+        (("DATALOADER.SAMPLER_TRAIN", "Sampler"), ["SAMPLER_TRAIN", "Sampler", "TrainingSampler"]),
     ],
     ids=lambda value: value[0],
 )
@@ -81,3 +85,30 @@ def test_a_model_that_cannot_be_built_without_weights_is_checked_later(digits_cf
     digits_cfg.MODEL.WEIGHTS = "nowhere.pth"
     with pytest.raises(UserError, match=r"nowhere\.pth"):
         check_run(digits_cfg)
+
+
+@pytest.mark.parametrize(
+    ("options", "num_processes", "named"),
+    [
+        (["SOLVER.IMS_PER_BATCH", 6], 4, ["IMS_PER_BATCH 6", "4 processes"]),
+        (["SOLVER.IMS_PER_BATCH", 6, "SOLVER.REFERENCE_WORLD_SIZE", 4], 3, ["4 processes"]),
+        (["SOLVER.IMS_PER_BATCH", 8, "SOLVER.ACCUMULATE", 4], 4, ["ACCUMULATE 4", "2 images"]),
+        (
+            ["SOLVER.ACCUMULATE", 2, "MODEL.META_ARCHITECTURE", "RetinaNet"],
+            1,
+            ["ACCUMULATE 2", "RetinaNet"],
+        ),
+    ],
+)
+def test_a_batch_that_cannot_be_dealt_out(digits_cfg, options, num_processes, named):
+    digits_cfg.merge_from_list(options)
+    with pytest.raises(UserError) as caught:
+        check_run(digits_cfg, num_processes=num_processes)
+    assert all(name in str(caught.value) for name in named)
+
+
+def test_batches_that_can_be_dealt_out(digits_cfg):
+    digits_cfg.SOLVER.IMS_PER_BATCH, digits_cfg.SOLVER.ACCUMULATE = 12, 3
+    check_batch(digits_cfg, num_processes=2)
+    digits_cfg.SOLVER.REFERENCE_WORLD_SIZE = 4
+    check_batch(digits_cfg, num_processes=5)

@@ -6,7 +6,9 @@ import torch
 from detectron2 import engine
 from detectron2.engine.train_loop import TrainerBase
 from onenet import UserError
-from onenet.engine import exit_on_user_error, launch
+from onenet.engine import count_processes, exit_on_user_error, launch
+from onenet.engine.launch import TORCHRUN
+from torch.multiprocessing import ProcessExitedException
 from torch.utils.data import DataLoader
 
 
@@ -85,13 +87,51 @@ def test_on_gpus_detectron2_starts_the_processes(two_gpus):
     assert options["args"] == (raise_user_error, cfg, args)
 
 
-@pytest.mark.parametrize(
-    ("flags", "named"),
-    [({"num_gpus": 3}, ["--num-gpus 3", "2"]), ({"num_machines": 3}, ["IMS_PER_BATCH 16", "3"])],
-)
-def test_processes_that_cannot_be(two_gpus, flags, named):
+def test_more_gpus_than_there_are(two_gpus):
     cfg, calls = two_gpus
-    with pytest.raises(UserError) as caught:
-        launch(raise_user_error, cfg, arguments(**flags))
-    assert all(name in str(caught.value) for name in named)
+    with pytest.raises(UserError, match="--num-gpus 3: there are only 2 here"):
+        launch(raise_user_error, cfg, arguments(num_gpus=3))
     assert not calls
+
+
+@pytest.mark.parametrize(("flags", "count"), [({}, 1), ({"num_gpus": 2, "num_machines": 3}, 6)])
+def test_counting_processes_on_gpus(two_gpus, flags, count):
+    assert count_processes(two_gpus[0], arguments(**flags)) == count
+
+
+def test_counting_processes_on_the_cpu(tiny_cfg):
+    assert count_processes(tiny_cfg(), arguments(num_gpus=8)) == 1
+    with pytest.raises(UserError, match="--num-machines 2 .*torchrun"):
+        count_processes(tiny_cfg(), arguments(num_machines=2))
+
+
+def test_a_process_that_was_killed_is_named(two_gpus, monkeypatch, capsys):
+    def die(*args, **kwargs):
+        message = "process 1 terminated with signal SIGKILL"
+        raise ProcessExitedException(message, 1, 77, exit_code=-9, signal_name="SIGKILL")
+
+    monkeypatch.setattr(engine, "launch", die)
+    with pytest.raises(SystemExit) as caught:
+        launch(raise_user_error, two_gpus[0], arguments(num_gpus=2))
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: process 1 terminated with signal SIGKILL\n"
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    """The environment of the second of two processes."""
+    for name, value in zip(TORCHRUN, ("2", "1", "2", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+
+
+def test_torchrun_says_how_many_processes_there_are(torchrun, tiny_cfg, two_gpus, monkeypatch):
+    assert count_processes(tiny_cfg(), arguments()) == 2
+    assert count_processes(two_gpus[0], arguments()) == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(UserError, match="--nproc-per-node 4: there are only 2 GPUs"):
+        count_processes(two_gpus[0], arguments())
+
+
+def test_torchrun_and_num_gpus_contradict_each_other(torchrun, tiny_cfg):
+    with pytest.raises(UserError, match="leave out --num-gpus"):
+        launch(raise_user_error, tiny_cfg(), arguments(num_gpus=2))

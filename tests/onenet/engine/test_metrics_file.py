@@ -2,6 +2,7 @@ import json
 
 import pytest
 from onenet.engine import final_results, read_metrics, training_seconds
+from onenet.engine.metrics_file import drop_from
 
 
 @pytest.fixture
@@ -64,3 +65,32 @@ def test_training_seconds_counts_each_iteration_once():
     ]
     assert training_seconds(records) == 20 * 0.5 + 10 * 2.0
     assert training_seconds([]) == 0
+
+
+def test_lines_of_iterations_that_come_again_are_cut_off(tmp_path):
+    file = tmp_path / "metrics.json"
+    kept = [{"iteration": 19, "total_loss": 3.0}, {"iteration": 39, "total_loss": 2.0}]
+    later = [{"iteration": 59, "total_loss": 1.0}, {"iteration": 49, "bbox/AP": 9.0}]
+    file.write_text("".join(json.dumps(record) + "\n" for record in kept + later))
+    drop_from(tmp_path, 40)
+    assert [json.loads(line) for line in file.read_text().splitlines()] == kept
+
+
+def test_an_unfinished_line_is_cut_off(tmp_path):
+    file = tmp_path / "metrics.json"
+    file.write_text('{"iteration": 19}\n{"iterat')
+    drop_from(tmp_path, 40)
+    assert file.read_text() == '{"iteration": 19}\n'
+
+
+def test_the_result_of_a_run_that_is_prolonged_stays(tmp_path):
+    file = tmp_path / "metrics.json"
+    text = '{"iteration": 39, "total_loss": 2.0}\n{"iteration": 40, "bbox/AP": 9.0}\n'
+    file.write_text(text)
+    drop_from(tmp_path, 40)
+    assert file.read_text() == text
+
+
+def test_without_a_log_there_is_nothing_to_cut_off(tmp_path):
+    drop_from(tmp_path, 0)
+    assert list(tmp_path.iterdir()) == []

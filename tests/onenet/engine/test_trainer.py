@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.engine import HookBase
+from detectron2.utils import comm
+from onenet import UserError
 from onenet.engine import Trainer
 
 
@@ -39,9 +41,11 @@ def test_train_stop_resume(cfg):
     whole = cfg.clone()
     whole.OUTPUT_DIR += "/whole"
     Path(whole.OUTPUT_DIR).mkdir()
+    torch.manual_seed(0)
     uninterrupted = Trainer(whole)
     uninterrupted.train()
 
+    torch.manual_seed(0)
     stopped = Trainer(cfg)
     stopped.register_hooks([StopAfter(2)])
     with pytest.raises(KeyboardInterrupt):
@@ -58,6 +62,8 @@ def test_train_stop_resume(cfg):
     assert learning_rates(stopped) + learning_rates(resumed) == learning_rates(uninterrupted)
     steps = {float(state["step"]) for state in optimizer_state(resumed)["state"].values()}
     assert steps == {4.0}
+    for name, weight in uninterrupted.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], weight)
 
 
 def test_without_resume_a_run_begins_anew(cfg):
@@ -91,3 +97,22 @@ def test_evaluation_reports_without_and_with_nms(cfg, few_digits_names):
     model = Trainer.build_model(cfg)
     results = Trainer.test(cfg, model)
     assert {"bbox", "bbox_nms", "nms_diagnosis"} <= set(results)
+
+
+def test_the_best_weights_of_a_run_are_kept(cfg, few_digits_names):
+    cfg.DATASETS.TEST = (few_digits_names["val"],)
+    cfg.TEST.EVAL_PERIOD = 2
+    trainer = Trainer(cfg)
+    trainer.train()
+    best = torch.load(Path(cfg.OUTPUT_DIR, "model_best.pth"), weights_only=True)
+    history = trainer.storage.history("bbox/AP").values()
+    evaluations = {iteration: ap for ap, iteration in history}
+    assert set(evaluations) == {1, 4}
+    assert best["metrics"]["bbox/AP"] == evaluations[best["iteration"]] == max(evaluations.values())
+    assert Path(cfg.OUTPUT_DIR, "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_folders_that_differ_between_machines(cfg, monkeypatch):
+    monkeypatch.setattr(comm, "all_gather", lambda start: [start, start + 2])
+    with pytest.raises(UserError, match="OUTPUT_DIR .* is not the same folder"):
+        Trainer(cfg).resume_or_load(resume=True)

@@ -2,39 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
+    DatasetFromList,
     MetadataCatalog,
     build_detection_test_loader,
-    build_detection_train_loader,
 )
 from detectron2.data.build import (
     filter_images_with_only_crowd_annotations,
     print_instances_class_histogram,
+    trivial_batch_collator,
 )
-from torch.utils.data import DataLoader
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError, nearest
 from .checks import check_datasets_available, sanitize_annotations
 from .mapper import OneNetDatasetMapper
+from .sampler import SeededDataset, TrainingBatches
 
+SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
 BAD_FILE = (AssertionError, KeyError, TypeError, ValueError)  # what a reader raises on bad content
 
 
-def build_train_loader(cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
-    """Detectron2's training loader with this project's mapper, over checked annotations.
+class TrainLoader:
+    """Training batches without end, each of them a function of the seed and its iteration.
+
+    Iterating costs nothing before the first batch is asked for: the worker processes start then.
+    """
+
+    def __init__(self, dataset: Dataset, batches: TrainingBatches, num_workers: int):
+        self.dataset = dataset
+        self.batches = batches
+        self.num_workers = num_workers
+
+    def start_at(self, iteration: int) -> None:
+        """Make the batch of this iteration the first of whoever begins to iterate from now on."""
+        self.batches.start = iteration
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        yield from DataLoader(
+            self.dataset,
+            batch_sampler=self.batches,
+            num_workers=self.num_workers,
+            collate_fn=trivial_batch_collator,
+        )
+
+
+def build_train_loader(cfg: CfgNode) -> TrainLoader:
+    """Build what gives a process its training batches, with checked annotations.
+
+    Images and their order are those of Detectron2's training loader. Unlike there, which of them
+    share a batch is decided before they are read, and what augmentation makes of one depends on
+    ``SEED`` and its place in the order alone; so a run can go on from any iteration. Where
+    ``SEED`` is negative, each call draws a new seed.
 
     Raises:
         UserError: see :func:`load_train_dicts`.
+        ConfigError: there is no such ``DATALOADER.SAMPLER_TRAIN``.
     """
+    records = load_train_dicts(cfg)
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    one_group = [0] * len(records)
+    batches = TrainingBatches(
+        build_sampler(cfg, records, seed),
+        cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+        group_by_aspect(records) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else one_group,
+    )
     regions = cfg.MODEL.OneNet.IGNORE_REGIONS
     mapper = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=regions)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=load_train_dicts(cfg))
+    dataset = SeededDataset(DatasetFromList(records, copy=False), mapper, seed)
+    return TrainLoader(dataset, batches, cfg.DATALOADER.NUM_WORKERS)
+
+
+def group_by_aspect(records: list[dict[str, Any]]) -> list[int]:
+    """Number the groups that should share batches, for less padding: 1 = wider than tall, else 0.
+
+    Where the annotations do not tell an image's size, it is 0.
+    """
+    return [int(record.get("width", 0) > record.get("height", 0)) for record in records]
+
+
+def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sampler:
+    """Build the one of Detectron2's samplers that ``DATALOADER.SAMPLER_TRAIN`` names, seeded.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    check_sampler(cfg)
+    if cfg.DATALOADER.SAMPLER_TRAIN == "TrainingSampler":
+        return TrainingSampler(len(records), seed=seed)
+    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+        records, cfg.DATALOADER.REPEAT_THRESHOLD
+    )
+    return RepeatFactorTrainingSampler(factors, seed=seed)
+
+
+def check_sampler(cfg: CfgNode) -> None:
+    """Look up ``DATALOADER.SAMPLER_TRAIN``.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if name not in SAMPLERS:
+        raise ConfigError(
+            f'DATALOADER.SAMPLER_TRAIN: unknown sampler "{name}".{nearest(name, SAMPLERS)}'
+        )
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

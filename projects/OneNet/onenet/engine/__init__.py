@@ -1,25 +1,34 @@
 """Everything around the model: config files, training, checkpoints and programs."""
 
+from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
+from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
 from .hooks import AssignmentStatistics
 from .initial_weights import InitialWeights
-from .launch import exit_on_user_error, launch
+from .launch import count_processes, exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer
+from .resume import LogContinuation, StepSeed
 from .saved_config import config_differences, set_aside
 from .setup import setup_cfg, setup_run
 from .trainer import Trainer
 
 __all__ = [
+    "AccumulatingAMPTrainer",
+    "AccumulatingTrainer",
     "AssignmentStatistics",
+    "BestCheckpoint",
     "Checkpointer",
     "InitialWeights",
+    "LogContinuation",
+    "StepSeed",
     "Trainer",
     "build_optimizer",
     "check_run",
     "check_weights",
     "config_differences",
+    "count_processes",
     "exit_on_user_error",
     "final_results",
     "launch",

@@ -14,6 +14,7 @@ from detectron2.solver import build_lr_scheduler
 from torch import nn
 
 from ..data import check_datasets_available, check_num_classes, check_same_classes
+from ..data.loader import check_sampler
 from ..errors import ConfigError, UserError, nearest
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
@@ -27,6 +28,7 @@ LR_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR")  # those that every Dete
 def check_run(
     cfg: CfgNode,
     *,
+    num_processes: int = 1,
     eval_only: bool = False,
     resume: bool = False,
     allow_partial: bool = False,
@@ -36,6 +38,7 @@ def check_run(
 
     Args:
         cfg: the config.
+        num_processes: on all machines.
         eval_only: whether there will be no training.
         resume: whether to go on from the last checkpoint in ``OUTPUT_DIR``, if there is one.
         allow_partial: whether weights of another model will do.
@@ -47,6 +50,9 @@ def check_run(
     needed = "TEST" if eval_only else "TRAIN"
     if not cfg.DATASETS[needed]:
         raise ConfigError(f"DATASETS.{needed} names no dataset.")
+    if not eval_only:
+        check_batch(cfg, num_processes)
+        check_sampler(cfg)
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)
@@ -54,6 +60,37 @@ def check_run(
     if not eval_only:
         check_schedule(cfg)
     check_weights(cfg, resume=resume, allow_partial=allow_partial, unsafe_load=unsafe_load)
+
+
+def check_batch(cfg: CfgNode, num_processes: int) -> None:
+    """Check that the batch of a step can be dealt out evenly.
+
+    Args:
+        cfg: the config.
+        num_processes: on all machines.
+
+    Raises:
+        ConfigError: it cannot, to processes or into the parts of ``SOLVER.ACCUMULATE``.
+    """
+    solver = cfg.SOLVER
+    # Where a reference is given, Detectron2 scales the batch from that to the actual number.
+    divisor = solver.REFERENCE_WORLD_SIZE or num_processes
+    if solver.IMS_PER_BATCH < 1 or solver.IMS_PER_BATCH % divisor:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH} cannot be divided among {divisor} "
+            "processes."
+        )
+    images, parts = solver.IMS_PER_BATCH // divisor, solver.ACCUMULATE
+    if parts < 1 or images % parts:
+        raise ConfigError(
+            f"SOLVER.ACCUMULATE {parts} cannot divide the {images} images of a process in a step "
+            f"(SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}, processes: {divisor})."
+        )
+    if parts > 1 and cfg.MODEL.META_ARCHITECTURE != "OneNet":
+        raise ConfigError(
+            f"SOLVER.ACCUMULATE {parts} is for MODEL.META_ARCHITECTURE OneNet, whose losses can be "
+            f'added up; "{cfg.MODEL.META_ARCHITECTURE}" takes 1.'
+        )
 
 
 def check_schedule(cfg: CfgNode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -10,35 +11,43 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from detectron2 import engine
 from detectron2.config import CfgNode
 from torch.multiprocessing import ProcessExitedException
 
+from ..compat import create_local_process_group
 from ..errors import ConfigError, UserError
 
 logger = logging.getLogger(__name__)
 
 Main = Callable[[CfgNode, Namespace], Any]
 
+# What torchrun tells a process. Other schedulers set the first two as well, for machines.
+TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
+
 
 def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
-    """Run ``main(cfg, args)`` in as many processes as Detectron2's flags ask for.
+    """Run ``main(cfg, args)`` in as many processes as Detectron2's flags or torchrun ask for.
 
     Args:
         main: a function at the top level of its module.
-        cfg: the config; on the CPU there is one process, whatever the flags say.
+        cfg: the config; on the CPU Detectron2's flags start one process, torchrun any number.
         args: of Detectron2's ``default_argument_parser``.
 
     Raises:
-        ConfigError: there are fewer GPUs than asked for, or they cannot share a batch equally.
+        ConfigError: see :func:`count_processes`.
         SystemExit: a process ended with an error, which it has reported.
     """
-    num_gpus = _usable_gpus(cfg, args.num_gpus)
-    world_size = num_gpus * args.num_machines
-    if world_size and cfg.SOLVER.IMS_PER_BATCH % world_size:
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} cannot be divided among {world_size} "
-            "processes."
+    count_processes(cfg, args)
+    if _under_torchrun():
+        _join(main, cfg, args)
+        return
+    num_gpus = _processes_per_machine(cfg, args)
+    if args.num_gpus > max(1, num_gpus):
+        logger.warning(
+            "--num-gpus %d: one process runs on the CPU instead (torchrun can start several).",
+            args.num_gpus,
         )
     try:
         engine.launch(
@@ -50,18 +59,63 @@ def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
             args=(main, cfg, args),
         )
     except ProcessExitedException as error:
-        raise SystemExit(error.exit_code) from None
+        if error.signal_name:  # nobody else could tell
+            print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
-def _usable_gpus(cfg: CfgNode, wanted: int) -> int:
-    """How many GPUs to use on this machine; 0 on the CPU."""
+def count_processes(cfg: CfgNode, args: Namespace) -> int:
+    """Number of processes on all machines that :func:`launch` would run.
+
+    Raises:
+        ConfigError: the machine cannot run its share of them, or flags contradict each other.
+    """
+    if not _under_torchrun():
+        return max(1, _processes_per_machine(cfg, args) * args.num_machines)
+    if args.num_gpus > 1 or args.num_machines > 1:
+        raise ConfigError(
+            "torchrun has started the processes: leave out --num-gpus and --num-machines."
+        )
+    world_size, _, on_machine, _ = map(int, map(os.environ.get, TORCHRUN))
+    if cfg.MODEL.DEVICE != "cpu" and on_machine > torch.cuda.device_count():
+        raise ConfigError(
+            f"torchrun --nproc-per-node {on_machine}: there are only {torch.cuda.device_count()} "
+            "GPUs here."
+        )
+    return world_size
+
+
+def _under_torchrun() -> bool:
+    return all(name in os.environ for name in TORCHRUN)
+
+
+def _processes_per_machine(cfg: CfgNode, args: Namespace) -> int:
+    """What to ask Detectron2's launch for; 0 stands for one process on the CPU."""
     if cfg.MODEL.DEVICE == "cpu":
-        if wanted > 1:
-            logger.warning("--num-gpus %d: one process runs on the CPU instead.", wanted)
+        if args.num_machines > 1:
+            raise ConfigError(
+                f"--num-machines {args.num_machines} is for GPUs; torchrun joins CPUs of several "
+                "machines."
+            )
         return 0
-    if wanted > torch.cuda.device_count():
-        raise ConfigError(f"--num-gpus {wanted}: there are only {torch.cuda.device_count()} here.")
-    return wanted
+    if args.num_gpus > torch.cuda.device_count():
+        raise ConfigError(
+            f"--num-gpus {args.num_gpus}: there are only {torch.cuda.device_count()} here."
+        )
+    return args.num_gpus
+
+
+def _join(main: Main, cfg: CfgNode, args: Namespace) -> None:
+    """Run ``main`` as one of the processes that torchrun has started."""
+    _, _, on_machine, local_rank = map(int, map(os.environ.get, TORCHRUN))
+    on_cpu = cfg.MODEL.DEVICE == "cpu"
+    if not on_cpu:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("gloo" if on_cpu else "nccl", timeout=engine.DEFAULT_TIMEOUT)
+    create_local_process_group(on_machine)
+    _run(main, cfg, args)
+    # Not after an error: the others may be waiting for this one, and would wait for ever.
+    dist.destroy_process_group()
 
 
 def _run(main: Main, cfg: CfgNode, args: Namespace) -> None:

@@ -28,6 +28,33 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
     return [records[iteration] for iteration in sorted(records)]
 
 
+def drop_from(output_dir: str | os.PathLike, iteration: int) -> None:
+    """Cut off what a run has logged of an iteration and those after it, which will be run again.
+
+    So is a line that a killed run left unfinished. The result of a run that ended right before
+    ``iteration`` stays. A program that is killed here has cut the file, or has not.
+    """
+    path = os.path.join(output_dir, FILE_NAME)
+    if not os.path.exists(path):
+        return
+    end = 0
+    with open(path, "rb+") as file:
+        for line in file:
+            if not line.endswith(b"\n") or _is_of_later(line, iteration):
+                break
+            end += len(line)
+        file.truncate(end)
+
+
+def _is_of_later(line: bytes, iteration: int) -> bool:
+    try:
+        record = json.loads(line)
+        at_end = record["iteration"] == iteration and "total_loss" not in record
+        return record["iteration"] >= iteration and not at_end
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def final_results(records: Sequence[Mapping[str, float]], max_iter: int) -> Mapping[str, float]:
     """The record of the evaluation at the end of training; empty if it did not get that far.
 

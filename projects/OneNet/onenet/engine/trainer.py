@@ -4,25 +4,83 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import (
+    AMPTrainer,
+    DefaultTrainer,
+    HookBase,
+    SimpleTrainer,
+    TrainerBase,
+    create_ddp_model,
+)
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader
+from ..data.loader import TrainLoader
+from ..errors import UserError
 from ..evaluation import NMSDiagnosisEvaluator, build_evaluator
+from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
+from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .hooks import AssignmentStatistics, unwrapped
 from .initial_weights import InitialWeights
 from .optimizer import build_optimizer
+from .resume import LogContinuation, StepSeed
 
 
 class Trainer(TrainerStateMixin, DefaultTrainer):
-    """Trains and evaluates what a config describes."""
+    """Trains and evaluates what a config describes.
+
+    Args:
+        cfg: the config.
+
+    Attributes:
+        resumed: whether the run goes on in the folder of an earlier one.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        # Not DefaultTrainer's, which takes for granted that several processes have GPUs, and that a
+        # step takes its batch in one go.
+        TrainerBase.__init__(self)
+        self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        model = create_ddp_model(
+            model,
+            broadcast_buffers=False,
+            device_ids=None if cfg.MODEL.DEVICE == "cpu" else [comm.get_local_rank()],
+        )
+        self._trainer = build_step(cfg, model, data_loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        self.resumed = False
+        self.register_hooks(self.build_hooks())
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the last checkpoint if asked to, or begin with ``MODEL.WEIGHTS``.
+
+        Raises:
+            UserError: the processes do not find the same checkpoint.
+        """
+        super().resume_or_load(resume)
+        self.resumed = resume
+        if len(set(comm.all_gather(self.start_iter))) > 1:
+            raise UserError(
+                f'OUTPUT_DIR "{self.cfg.OUTPUT_DIR}" is not the same folder on every machine: '
+                "they do not find the same last checkpoint."
+            )
+
+    def train(self) -> dict[str, Any] | None:
+        self.data_loader.start_at(self.start_iter)
+        return super().train()
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -36,7 +94,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         return build_optimizer(cfg, model)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
         return build_train_loader(cfg)
 
     @classmethod
@@ -50,14 +108,30 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         return build_evaluator(cfg, dataset_name, output_folder)
 
     def build_hooks(self) -> list[HookBase]:
-        # The hooks keep the checkpointer, and Detectron2 has no method that builds it.
-        self.checkpointer = Checkpointer(
-            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
-        hooks = super().build_hooks()
-        if comm.is_main_process():
-            hooks.insert(0, InitialWeights(self.cfg.OUTPUT_DIR))
-        if comm.is_main_process() and hasattr(unwrapped(self.model), "assigner"):
-            # Before the writers, which come last.
-            hooks.insert(len(hooks) - 1, AssignmentStatistics())
-        return hooks
+        cfg, model = self.cfg, unwrapped(self.model)
+        early: list[HookBase] = [LogContinuation(cfg.OUTPUT_DIR)]
+        if cfg.SEED >= 0:
+            early.append(StepSeed(cfg.SEED))
+        if not comm.is_main_process():
+            return early + super().build_hooks()
+        early.append(InitialWeights(cfg.OUTPUT_DIR))
+        if hasattr(model, "assigner"):
+            early.append(AssignmentStatistics())
+        *hooks, writer = super().build_hooks()
+        if cfg.TEST.EVAL_PERIOD > 0 and cfg.TEST.BEST_METRIC:
+            hooks.append(BestCheckpoint(model, cfg.OUTPUT_DIR, cfg.TEST.BEST_METRIC))
+        return [*early, *hooks, writer]
+
+
+def build_step(
+    cfg: CfgNode,
+    model: nn.Module,
+    data_loader: Iterable[list[dict]],
+    optimizer: torch.optim.Optimizer,
+) -> SimpleTrainer:
+    """Build the inner trainer, which runs a step, in one go or ``SOLVER.ACCUMULATE`` parts."""
+    amp, num_parts = cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.ACCUMULATE
+    if num_parts == 1:
+        return (AMPTrainer if amp else SimpleTrainer)(model, data_loader, optimizer)
+    trainer = AccumulatingAMPTrainer if amp else AccumulatingTrainer
+    return trainer(model, data_loader, optimizer, num_parts=num_parts)

@@ -1,0 +1,75 @@
+"""The endless stream of training batches, which can be entered at any iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from typing import Any
+
+from detectron2.utils import comm
+from torch.utils.data import Dataset, Sampler
+
+from ..randomness import seed_all
+
+Draw = tuple[int, int]  # position in the stream of all processes, index into the dataset
+
+
+class TrainingBatches(Sampler):
+    """Batches of one process, as lists of draws.
+
+    They are made of indices alone, before an image is read. Entering the stream at iteration i
+    therefore costs a fraction of a microsecond for each draw before it, and gives the batches that
+    a run from the beginning has from there on.
+
+    Args:
+        sampler: endless and seeded, gives this process its share of a common stream: every n-th
+            index from the rank-th on, as the samplers of Detectron2 do.
+        batch_size: images of this process in a step.
+        groups: for each image of the dataset a number; a batch is of one group. Detectron2 groups
+            wide and tall images.
+    """
+
+    def __init__(self, sampler: Sampler, batch_size: int, groups: Sequence[int]):
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.groups = groups
+        self.start = 0  # iteration whose batch comes first
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        return islice(self._all(), self.start, None)
+
+    def _all(self) -> Iterator[list[Draw]]:
+        pending: dict[int, list[Draw]] = {}
+        positions = count(comm.get_rank(), comm.get_world_size())
+        for position, index in zip(positions, self.sampler, strict=False):
+            batch = pending.setdefault(self.groups[index], [])
+            batch.append((position, index))
+            if len(batch) == self.batch_size:
+                del pending[self.groups[index]]
+                yield batch
+
+
+class SeededDataset(Dataset):
+    """Maps the record of a draw with random numbers that depend on its position alone.
+
+    Which process or worker does it, and what it did before, makes no difference. The generators of
+    that process are left as they are after it.
+
+    Args:
+        records: what to map, by index.
+        mapper: turns a record into a training sample.
+        seed: of the run, the same in all processes.
+    """
+
+    def __init__(self, records: Sequence[Any], mapper: Callable[[Any], dict[str, Any]], seed: int):
+        self.records = records
+        self.mapper = mapper
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        position, index = draw
+        seed_all(self.seed, position)
+        return self.mapper(self.records[index])

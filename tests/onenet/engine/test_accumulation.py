@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from assigners import add_assigners_config
+from detectron2.engine import HookBase
+from detectron2.layers import FrozenBatchNorm2d
+from onenet import Assignment
+from onenet.engine import Trainer
+from onenet.engine.accumulation import AccumulatingAMPTrainer, one_normalizer
+
+
+class FrozenTrainer(Trainer):
+    """Without batch statistics, which are of each part alone."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        return FrozenBatchNorm2d.convert_frozen_batchnorm(super().build_model(cfg))
+
+
+class Gradients(HookBase):
+    """Keeps those of the last step."""
+
+    def after_step(self):
+        self.of = {
+            name: parameter.grad.clone()
+            for name, parameter in self.trainer.model.named_parameters()
+        }
+
+
+def max_relative_error(gradients, expected):
+    """Of the norms of the parameters' gradients."""
+    assert gradients.keys() == expected.keys()
+    return max((gradients[name] - g).norm() / g.norm() for name, g in expected.items())
+
+
+def one_step(cfg, parts):
+    """Gradients and logged losses of a step."""
+    cfg = cfg.clone()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.ACCUMULATE = 1, parts
+    torch.manual_seed(0)
+    trainer, gradients = FrozenTrainer(cfg), Gradients()
+    trainer.register_hooks([gradients])
+    trainer.train()
+    logged = trainer.storage.latest()
+    return gradients.of, {name: value for name, (value, _) in logged.items() if "loss" in name}
+
+
+@pytest.fixture
+def cfg(digits_cfg, tmp_path):
+    digits_cfg.OUTPUT_DIR = str(tmp_path)
+    digits_cfg.SOLVER.IMS_PER_BATCH = 4
+    digits_cfg.SOLVER.WARMUP_ITERS = 0
+    digits_cfg.SOLVER.STEPS = ()
+    digits_cfg.SOLVER.OPTIMIZER = "SGD"
+    return digits_cfg
+
+
+@pytest.mark.parametrize("assigner", ["MinCost", "ATSS", "MaxIoU"])
+@pytest.mark.parametrize("clip", [False, True])
+def test_parts_equal_the_whole_batch(cfg, assigner, clip):
+    add_assigners_config(cfg)
+    cfg.MODEL.OneNet.ASSIGNER.NAME = assigner
+    cfg.MODEL.OneNet.NUM_STAGES = 2
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = clip
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
+    whole, losses = one_step(cfg, parts=1)
+    for parts in (2, 4):
+        gradients, parted_losses = one_step(cfg, parts)
+        assert max_relative_error(gradients, whole) < 1e-5
+        assert parted_losses == pytest.approx(losses, rel=1e-5)
+    assert max(gradient.abs().max() for gradient in whole.values()) > 1e-2
+    if clip:
+        norm = torch.stack([gradient.norm() for gradient in whole.values()]).norm()
+        assert norm == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_usual_normalizer_comes_back(cfg):
+    model = FrozenTrainer.build_model(cfg)
+    usual = model.criterion.normalizer
+    with pytest.raises(KeyboardInterrupt), one_normalizer(model, 4):
+        assert model.criterion.normalizer is not usual
+        raise KeyboardInterrupt
+    assert model.criterion.normalizer is usual
+
+
+def test_stages_that_disagree_are_refused(make_problem):
+    problem = make_problem()
+    model = torch.nn.Module()
+    model.criterion = torch.nn.Module()
+    model.criterion.normalizer = None
+    zeros = torch.zeros(3, 1)
+    stage = Assignment(zeros.long(), zeros.long(), zeros, zeros, normalizer=torch.tensor(2.0))
+    with one_normalizer(model, 3) as normalizer:
+        for _ in range(2):
+            normalizer(stage, problem.gt)
+            normalizer(replace(stage, normalizer=torch.tensor(3.0)), problem.gt)
+        with pytest.raises(NotImplementedError, match="each stage"):
+            normalizer.correction(num_parts=2)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_gradients_are_unscaled_before_the_update(cfg, monkeypatch):
+    """AMP needs a GPU; what it does beside autocast does not."""
+
+    class OnCPU(AccumulatingAMPTrainer):
+        def __init__(self, *arguments, **options):
+            scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+            super().__init__(*arguments, grad_scaler=scaler, **options)
+
+    whole, losses = one_step(cfg, parts=1)
+    monkeypatch.setattr("onenet.engine.trainer.AccumulatingTrainer", OnCPU)
+    gradients, parted_losses = one_step(cfg, parts=2)
+    assert max_relative_error(gradients, whole) < 1e-5
+    assert parted_losses == pytest.approx(losses, rel=1e-5)
