@@ -45,7 +45,7 @@ def make_batch(num_classes):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_builds_and_takes_a_step(name):
+def test_builds_takes_a_step_and_detects(name):
     cfg = load(name)
     model = build_model(cfg)
     optimizer = build_optimizer(cfg, model)
@@ -57,6 +57,13 @@ def test_builds_and_takes_a_step(name):
     after = list(model.head.parameters())
     assert all(p.isfinite().all() for p in after)
     assert any((p != q).any() for p, q in zip(before, after, strict=True))
+
+    with torch.no_grad():
+        outputs = model.eval()([{"image": torch.zeros(3, SIZE, SIZE), "height": 32, "width": 32}])
+    detections = outputs[0]["instances"]
+    assert detections.image_size == (32, 32)
+    assert detections.scores.isfinite().all()
+    assert 0 < len(detections) <= cfg.TEST.DETECTIONS_PER_IMAGE
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -40,7 +40,7 @@ def test_benchmark(run):
 def test_missing_data_is_told_before_anything_else(run, capsys):
     with pytest.raises(SystemExit):
         run("benchmark.py", "--config-file", DIGITS, "--task", "data", "DATASETS.TRAIN", "('no',)")
-    assert capsys.readouterr().err.startswith('error: there is no dataset "no"')
+    assert capsys.readouterr().err.startswith('error: unknown dataset "no"')
 
 
 def test_unknown_task(run, capsys):
