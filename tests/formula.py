@@ -6,7 +6,11 @@ import zlib
 from collections.abc import Mapping
 
 import numpy as np
+import onenet  # noqa: F401  (makes Detectron2 importable, so it comes first)
 import torch
+
+# isort: split
+from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 BOX_REACH = 8.0  # pixels from a location to the sides of its box
@@ -54,3 +58,17 @@ def make_image(height: int, width: int, seed: int = 0) -> Tensor:
     squares = rng.integers(0, 224, (3, -(-height // 8), -(-width // 8)))
     image = np.kron(squares, np.ones((1, 8, 8), int))[:, :height, :width]
     return torch.from_numpy((image + rng.integers(0, 32, image.shape)).astype(np.uint8))
+
+
+def make_batch(height: int, width: int) -> list[dict]:
+    """Two training images with objects, the second smaller than the first."""
+    batch = []
+    for seed, (h, w) in enumerate([(height, width), (height * 3 // 4, width * 7 // 8)]):
+        rng = np.random.default_rng([seed, h, w])
+        instances = Instances((h, w))
+        corners = np.sort(rng.random((3 + 2 * seed, 2, 2), dtype=np.float32), axis=1)
+        boxes = torch.from_numpy(corners * np.array([w, h], np.float32)).flatten(1)
+        instances.gt_boxes = Boxes(boxes)
+        instances.gt_classes = torch.from_numpy(rng.integers(0, 80, len(boxes)))
+        batch.append({"image": make_image(h, w, seed), "instances": instances})
+    return batch

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,3 +98,15 @@ def test_a_mistake_is_one_line_and_leaves_nothing(train_net):
     assert done.stderr.splitlines()[-1].startswith("error: MODEL.OneNet.NUM_CLASSES is 80")
     assert "Traceback" not in done.stdout + done.stderr
     assert not (train_net.folder / "nothing").exists()
+
+
+def test_a_file_that_could_run_code_must_be_named(trained, train_net):
+    checkpoint = torch.load(trained / "model_final.pth", weights_only=False)
+    path = train_net.folder / "foreign.pth"
+    torch.save({"model": checkpoint["model"], "args": Namespace(lr=1)}, path)
+    arguments = ["--eval-only", "MODEL.WEIGHTS", str(path), "OUTPUT_DIR", "foreign"]
+    done = train_net(*arguments)
+    assert done.returncode == 1
+    assert f'--unsafe-load "{path}"' in done.stderr.splitlines()[-1]
+    done = train_net("--unsafe-load", str(path), *arguments, "TEST.EXPECTED_RESULTS", "[]")
+    assert done.returncode == 0, done.stderr
