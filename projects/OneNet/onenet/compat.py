@@ -49,6 +49,8 @@ _NOISE = (
     ("pkg_resources is deprecated", _MODEL_ZOO),
     ("Creating a tensor from a list of numpy.ndarrays", "detectron2.structures.boxes"),
     ("`torch.cuda.amp.", "detectron2.engine.train_loop"),
+    ("`broadcast_buffers` is deprecated", "detectron2.engine.defaults"),
+    ("TypedStorage is deprecated", "detectron2.utils.comm"),
 )
 
 

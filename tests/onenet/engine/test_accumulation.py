@@ -3,47 +3,18 @@ from dataclasses import replace
 import pytest
 import torch
 from assigners import add_assigners_config
-from detectron2.engine import HookBase
-from detectron2.layers import FrozenBatchNorm2d
 from onenet import Assignment
-from onenet.engine import Trainer
 from onenet.engine.accumulation import AccumulatingAMPTrainer, one_normalizer
 
-
-class FrozenTrainer(Trainer):
-    """Without batch statistics, which are of each part alone."""
-
-    @classmethod
-    def build_model(cls, cfg):
-        return FrozenBatchNorm2d.convert_frozen_batchnorm(super().build_model(cfg))
-
-
-class Gradients(HookBase):
-    """Keeps those of the last step."""
-
-    def after_step(self):
-        self.of = {
-            name: parameter.grad.clone()
-            for name, parameter in self.trainer.model.named_parameters()
-        }
-
-
-def max_relative_error(gradients, expected):
-    """Of the norms of the parameters' gradients."""
-    assert gradients.keys() == expected.keys()
-    return max((gradients[name] - g).norm() / g.norm() for name, g in expected.items())
+from .first_step import FrozenTrainer, first_step, max_relative_error
 
 
 def one_step(cfg, parts):
     """Gradients and logged losses of a step."""
     cfg = cfg.clone()
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.ACCUMULATE = 1, parts
-    torch.manual_seed(0)
-    trainer, gradients = FrozenTrainer(cfg), Gradients()
-    trainer.register_hooks([gradients])
-    trainer.train()
-    logged = trainer.storage.latest()
-    return gradients.of, {name: value for name, (value, _) in logged.items() if "loss" in name}
+    seen = first_step(cfg)
+    return seen.gradients, seen.losses
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from onenet.engine import final_results, read_metrics, training_seconds
-from onenet.engine.metrics_file import drop_from
+from onenet.engine.metrics_file import drop_from, was_evaluated
 
 
 @pytest.fixture
@@ -70,15 +70,17 @@ def test_training_seconds_counts_each_iteration_once():
 def test_lines_of_iterations_that_come_again_are_cut_off(tmp_path):
     file = tmp_path / "metrics.json"
     kept = [{"iteration": 19, "total_loss": 3.0}, {"iteration": 39, "total_loss": 2.0}]
+    evaluated = {"iteration": 29, "bbox/AP": 9.0}  # Detectron2 writes it with the next line
     later = [{"iteration": 59, "total_loss": 1.0}, {"iteration": 49, "bbox/AP": 9.0}]
-    file.write_text("".join(json.dumps(record) + "\n" for record in kept + later))
+    lines = [json.dumps(record) + "\n" for record in (*kept, later[0], evaluated, later[1])]
+    file.write_text("".join(lines))
     drop_from(tmp_path, 40)
-    assert [json.loads(line) for line in file.read_text().splitlines()] == kept
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [*kept, evaluated]
 
 
-def test_an_unfinished_line_is_cut_off(tmp_path):
+def test_unfinished_lines_are_cut_off(tmp_path):
     file = tmp_path / "metrics.json"
-    file.write_text('{"iteration": 19}\n{"iterat')
+    file.write_text('{"iteration": 19}\n{"iterat{"iteration": 29}\n{"iterat')
     drop_from(tmp_path, 40)
     assert file.read_text() == '{"iteration": 19}\n'
 
@@ -94,3 +96,10 @@ def test_the_result_of_a_run_that_is_prolonged_stays(tmp_path):
 def test_without_a_log_there_is_nothing_to_cut_off(tmp_path):
     drop_from(tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whether_there_was_an_evaluation(write):
+    folder = write({"iteration": 19, "total_loss": 1.0}, {"iteration": 39, "val/bbox/AP": 1.0})
+    assert was_evaluated(folder, 39)
+    assert not was_evaluated(folder, 19)
+    assert not was_evaluated(folder, 29)

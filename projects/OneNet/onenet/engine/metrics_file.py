@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 
 FILE_NAME = "metrics.json"
 
@@ -29,30 +29,38 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
 
 
 def drop_from(output_dir: str | os.PathLike, iteration: int) -> None:
-    """Cut off what a run has logged of an iteration and those after it, which will be run again.
+    """Remove what a run has logged of an iteration and those after it, which will be run again.
 
-    So is a line that a killed run left unfinished. The result of a run that ended right before
-    ``iteration`` stays. A program that is killed here has cut the file, or has not.
+    So is what a killed run left unfinished. The result of a run that ended right before
+    ``iteration`` stays. A program that is killed in here loses no other line.
     """
     path = os.path.join(output_dir, FILE_NAME)
     if not os.path.exists(path):
         return
-    end = 0
-    with open(path, "rb+") as file:
-        for line in file:
-            if not line.endswith(b"\n") or _is_of_later(line, iteration):
-                break
-            end += len(line)
-        file.truncate(end)
+    with open(path, "rb+") as file:  # not a new file: a writer may have opened this one
+        lines = file.readlines()
+        stay = [_is_of_before(line, iteration) for line in lines]
+        unchanged = stay.index(False) if False in stay else len(lines)
+        file.seek(sum(map(len, lines[:unchanged])))
+        file.write(b"".join(compress(lines[unchanged:], stay[unchanged:])))
+        file.truncate()
 
 
-def _is_of_later(line: bytes, iteration: int) -> bool:
+def _is_of_before(line: bytes, iteration: int) -> bool:
     try:
         record = json.loads(line)
         at_end = record["iteration"] == iteration and "total_loss" not in record
-        return record["iteration"] >= iteration and not at_end
+        return line.endswith(b"\n") and (record["iteration"] < iteration or at_end)
     except (ValueError, KeyError, TypeError):
         return False
+
+
+def was_evaluated(output_dir: str | os.PathLike, iteration: int) -> bool:
+    """Whether a run has logged the result of an evaluation after this iteration."""
+    return any(
+        record["iteration"] == iteration and any(name.endswith("bbox/AP") for name in record)
+        for record in read_metrics(output_dir)
+    )
 
 
 def final_results(records: Sequence[Mapping[str, float]], max_iter: int) -> Mapping[str, float]:

@@ -16,6 +16,7 @@ from detectron2.engine import (
     TrainerBase,
     create_ddp_model,
 )
+from detectron2.engine.hooks import EvalHook
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
@@ -30,6 +31,7 @@ from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .hooks import AssignmentStatistics, unwrapped
 from .initial_weights import InitialWeights
+from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
 from .resume import LogContinuation, StepSeed
 
@@ -81,6 +83,30 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
     def train(self) -> dict[str, Any] | None:
         self.data_loader.start_at(self.start_iter)
         return super().train()
+
+    def before_train(self) -> None:
+        super().before_train()
+        if self.resumed and self._lost_an_evaluation():
+            # The run before was killed between the checkpoint and the log of its evaluation.
+            self.iter = self.storage.iter = self.start_iter - 1
+            for hook in self._hooks:
+                if isinstance(hook, EvalHook | BestCheckpoint):
+                    hook.after_step()
+            self.iter = self.start_iter
+
+    def _lost_an_evaluation(self) -> bool:
+        """Whether one was due after the checkpoint; the same answer in all processes."""
+        period, done = self.cfg.TEST.EVAL_PERIOD, self.start_iter
+        if period <= 0 or done == 0 or done % period or done >= self.max_iter:
+            return False
+        return not comm.all_gather(was_evaluated(self.cfg.OUTPUT_DIR, done - 1))[0]
+
+    def after_train(self) -> None:
+        if self.iter < self.max_iter:
+            # An error. In the last iteration Detectron2 would evaluate all the same, and one of
+            # several processes would wait there for the others.
+            self._hooks = [hook for hook in self._hooks if not isinstance(hook, EvalHook)]
+        super().after_train()
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
