@@ -16,3 +16,18 @@ def few_digits(tmp_path_factory):
     # It says that it is complete, so nobody makes it anew.
     (folder / STAMP).write_text(fingerprint(spec))
     return root
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    """Write the model of onnx_model.py with a card, by default one that is right; None: without."""
+    from .onnx_model import CARD, make_model
+
+    folder = tmp_path_factory.mktemp("models")
+
+    def write(card=CARD, name="model.onnx"):
+        path = folder / name
+        path.write_bytes(make_model(card).SerializeToString())
+        return path
+
+    return write

@@ -1,26 +1,38 @@
-"""OneNet: one-to-one object detection without NMS, and its label-assignment contract."""
+"""OneNet: one-to-one object detection without NMS, and its label-assignment contract.
+
+On a machine without PyTorch there is ``onenet.predict`` alone, which runs exported models.
+"""
+
+from .errors import ConfigError, UserError
 
 try:
-    from detectron2 import __version__ as _  # noqa: F401 (a bare folder of that name has none)
+    import torch as _
 except ImportError as error:
-    if error.name not in (None, "detectron2"):
-        raise  # Detectron2 is there; something that it needs is not
-    raise ImportError(
-        "onenet needs Detectron2, which is not installed: run `make install`, or install your own "
-        "build of it (docs/installation.md)"
-    ) from None
+    _NO_TORCH: "ImportError | None" = error
+else:
+    _NO_TORCH = None
 
-from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
+if _NO_TORCH is None:
+    try:
+        from detectron2 import __version__ as _  # noqa: F401 (a bare folder of that name has none)
+    except ImportError as error:
+        if error.name not in (None, "detectron2"):
+            raise  # Detectron2 is there; something that it needs is not
+        raise ImportError(
+            "onenet needs Detectron2, which is not installed: run `make install`, or install your "
+            "own build of it (docs/installation.md)"
+        ) from None
 
-from . import backbone, data  # noqa: F401  (they register backbones and datasets)
-from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
-from .config import add_onenet_config
-from .criterion import Criterion
-from .errors import ConfigError, UserError
-from .heads import DenseHead, build_head
-from .meta_arch import OneNet
-from .min_cost import MinCost
-from .structures import Assignment, GroundTruth, Predictions, Priors
+    from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
+
+    from . import backbone, data  # noqa: F401  (they register backbones and datasets)
+    from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+    from .config import add_onenet_config
+    from .criterion import Criterion
+    from .heads import DenseHead, build_head
+    from .meta_arch import OneNet
+    from .min_cost import MinCost
+    from .structures import Assignment, GroundTruth, Predictions, Priors
 
 __all__ = [
     "ASSIGNER_REGISTRY",
@@ -39,3 +51,12 @@ __all__ = [
     "build_assigner",
     "build_head",
 ]
+
+
+def __getattr__(name: str):
+    if name in __all__:  # what is not there for want of PyTorch
+        raise ImportError(
+            f"onenet.{name} needs PyTorch and Detectron2 ({_NO_TORCH}): run `make install` "
+            "(docs/installation.md); without them there is onenet.predict alone"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

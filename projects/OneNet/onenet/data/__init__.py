@@ -3,7 +3,7 @@
 from .build import ensure_digits
 from .builtin import register_digits
 from .checks import check_datasets_available, sanitize_annotations
-from .classes import check_num_classes, check_same_classes, class_names, count_classes
+from .classes import check_num_classes, check_same_classes, class_names, count_classes, label_names
 from .crowdhuman import register_crowdhuman
 from .loader import build_test_loader, build_train_loader
 from .mapper import OneNetDatasetMapper
@@ -19,6 +19,7 @@ __all__ = [
     "class_names",
     "count_classes",
     "ensure_digits",
+    "label_names",
     "register_crowdhuman",
     "register_datasets",
     "register_digits",

@@ -25,6 +25,21 @@ def class_names(name: str) -> list[str] | None:
     return metadata.get("thing_classes")
 
 
+def label_names(datasets: Sequence[str], num_classes: int) -> list[str]:
+    """What the first of the datasets calls its classes, else their numbers.
+
+    A dataset that is not on this machine, or has another number of classes, is no error: names are
+    all that is wanted of it.
+    """
+    try:
+        names = class_names(datasets[0]) if datasets else None
+    except UserError:
+        names = None
+    if names and len(names) == num_classes:
+        return list(names)
+    return [str(number) for number in range(num_classes)]
+
+
 def count_classes(names: Sequence[str]) -> int:
     """How many classes the first of the datasets has that tells.
 

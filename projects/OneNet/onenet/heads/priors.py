@@ -25,7 +25,7 @@ def point_priors(features: list[Tensor], strides: Sequence[int], scale: float) -
         grid_points(*feature.shape[-2:], stride, device)
         for feature, stride in zip(features, strides, strict=True)
     ]
-    sizes = tuple(len(grid) for grid in grids)
+    sizes = tuple(grid.shape[0] for grid in grids)  # not len(): symbolic in an export
     points = torch.cat(grids)
     level, stride = level_and_stride(sizes, strides, device)
     return Priors(square_boxes(points, scale * stride), points, stride, level, sizes)

@@ -81,7 +81,7 @@ class RetinaNetHead(TowerHead):
     @torch.no_grad()
     def locate(self, features: list[Tensor]) -> Priors:
         anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
-        sizes = tuple(len(boxes) for boxes in anchors)
+        sizes = tuple(boxes.shape[0] for boxes in anchors)  # not len(): symbolic in an export
         boxes = torch.cat(anchors)
         level, stride = level_and_stride(sizes, self.strides, boxes.device)
         return Priors(boxes, box_centers(boxes), stride, level, sizes)

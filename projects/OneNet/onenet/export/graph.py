@@ -1,0 +1,110 @@
+"""The whole detector as one function of tensors, to be exported."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.structures import Boxes
+from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
+
+from ..geometry import gather_samples, grid_points
+from ..meta_arch import MIN_SIZE_DIVISIBILITY, OneNet
+from ..structures import Predictions
+
+
+class DetectionGraph(nn.Module):
+    """Images in, detections out: normalisation, padding, network, top-k and clipping.
+
+    It computes what :class:`OneNet` computes in evaluation, but takes images of one size as a
+    tensor and has no data-dependent shapes. All sizes may be symbols.
+    """
+
+    def __init__(self, model: OneNet):
+        """
+        Args:
+            model: with its weights; it is copied.
+        """
+        super().__init__()
+        self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        for module in self.model.modules():
+            for name, child in module.named_children():
+                if type(child) is DefaultAnchorGenerator:
+                    setattr(module, name, SymbolicAnchors(child))
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Of the backbone's features, in pixels."""
+        strides = [shape.stride for shape in self.model.backbone.output_shape().values()]
+        return max(MIN_SIZE_DIVISIBILITY, *strides)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Detect objects.
+
+        Args:
+            images: (B, 3, H, W) uint8 in the order of ``INPUT.FORMAT``. H and W may be anything:
+                they are padded here, at the right and bottom, after the normalisation.
+
+        Returns:
+            boxes (B, k, 4) in pixels of ``images``, inside of them; scores (B, k), descending;
+            classes (B, k) int64. k is ``TEST.DETECTIONS_PER_IMAGE``, or R * K where that is less.
+        """
+        model, size = self.model, images.shape[-2:]
+        padded = self.pad((images.float() - model.pixel_mean) / model.pixel_std)
+        features = model.backbone(padded)
+        stages, _ = model.head([features[name] for name in model.in_features])
+        boxes, scores, classes = select(stages[0].float(), model.max_detections)
+        return clip_boxes_to_image(boxes, size), scores, classes
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Fill up to the next multiple of what the backbone divides by."""
+        multiple = max(self.model.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
+        height, width = images.shape[-2:]
+        # Written as a product, from which PyTorch derives the sizes of all features exactly.
+        rows = multiple * ((height + multiple - 1) // multiple)
+        columns = multiple * ((width + multiple - 1) // multiple)
+        return F.pad(images, (0, columns - width, 0, rows - height))
+
+
+def select(predictions: Predictions, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The k best (sample, class) pairs, as :func:`onenet.inference.top_detections` finds them.
+
+    Its way, the k best of each class first, is slow where classes are many. But a sample of one of
+    the k best pairs is among the k with the best single class, since k better samples would have k
+    better pairs; so the classes of only these are sorted.
+    """
+    logits, quality = predictions.logits, predictions.quality
+    num_classes = logits.shape[2]
+    best = logits.amax(dim=2)
+    if quality is not None:
+        best = best.sigmoid() * quality.sigmoid()
+    samples = torch.sym_min(k, best.shape[1])
+    sample = best.topk(samples, dim=1).indices
+    scores = gather_samples(logits, sample).sigmoid()
+    if quality is not None:
+        scores = scores * gather_samples(quality, sample).sigmoid()[..., None]
+    scores, pair = scores.flatten(1).topk(torch.sym_min(k, samples * num_classes), dim=1)
+    row = torch.div(pair, num_classes, rounding_mode="floor")
+    boxes = gather_samples(predictions.boxes, sample.gather(1, row))
+    return boxes, scores, pair - row * num_classes
+
+
+class SymbolicAnchors(nn.Module):
+    """The anchors of Detectron2's generator, which rounds sizes in a way that needs numbers."""
+
+    def __init__(self, generator: DefaultAnchorGenerator):
+        super().__init__()
+        self.cell_anchors = generator.cell_anchors
+        self.strides = generator.strides
+        self.offset = generator.offset
+
+    def forward(self, features: list[Tensor]) -> list[Boxes]:
+        anchors = []
+        for cell, stride, feature in zip(self.cell_anchors, self.strides, features, strict=True):
+            points = grid_points(*feature.shape[-2:], stride, feature.device)
+            corners = points - stride // 2 + self.offset * stride
+            anchors.append(Boxes((corners.repeat(1, 2)[:, None] + cell).reshape(-1, 4)))
+        return anchors

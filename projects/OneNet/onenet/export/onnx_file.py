@@ -1,0 +1,102 @@
+"""From a traced program to an ONNX file of standard operators."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import ExportedProgram
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 18  # the oldest that PyTorch's exporter writes, so the most runtimes have it
+DEFORMABLE_OPSET = 19  # the first with DeformConv
+INPUTS = ("images",)
+OUTPUTS = ("boxes", "scores", "classes")
+# What the symbolic sizes are called; PyTorch would give them numbers, or formulas.
+SHAPES = {
+    "images": ("batch", None, "height", "width"),
+    "boxes": ("batch", "k", None),
+    "scores": ("batch", "k"),
+    "classes": ("batch", "k"),
+}
+
+
+def check_installed() -> None:
+    """Raise a UserError if a package of the extra ``export`` is missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{error}: pip install 'onnxruntime' 'onnx' 'onnxscript'") from None
+
+
+def to_onnx(program: ExportedProgram, properties: dict[str, str]) -> ModelProto:
+    """Translate a program and check the result, its shapes included.
+
+    Args:
+        program: of :func:`.program.trace`.
+        properties: the metadata of the file.
+    """
+    import onnx
+
+    deformable = _is_deformable(program)
+    onnx_program = torch.onnx.export(
+        program,
+        dynamo=True,
+        input_names=INPUTS,
+        output_names=OUTPUTS,
+        opset_version=DEFORMABLE_OPSET if deformable else OPSET,
+        custom_translation_table=_translations() if deformable else None,
+        optimize=True,
+        verbose=False,
+    )
+    model = onnx_program.model_proto
+    del model.graph.value_info[:]  # in terms of names that are replaced
+    for value in (*model.graph.input, *model.graph.output):
+        for size, name in zip(value.type.tensor_type.shape.dim, SHAPES[value.name], strict=True):
+            if name is not None:
+                size.dim_param = name
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def save_onnx(model: ModelProto, path: str | os.PathLike) -> None:
+    """Write one file, weights included."""
+    import onnx
+
+    onnx.save_model(model, os.fspath(path))
+
+
+def _is_deformable(program: ExportedProgram) -> bool:
+    return any("deform_conv2d" in str(node.target) for node in program.graph.nodes)
+
+
+def _translations() -> dict[Any, Any]:
+    """How to say torchvision's deformable convolution in ONNX; PyTorch does not know it."""
+    from onnxscript import opset19 as op
+
+    def deform_conv2d(
+        input, weight, offset, mask, bias, stride_h, stride_w, pad_h, pad_w,
+        dilation_h, dilation_w, groups, offset_groups, use_mask,
+    ):  # fmt: skip
+        return op.DeformConv(
+            input,
+            weight,
+            offset,
+            bias,
+            mask if use_mask else None,
+            strides=[stride_h, stride_w],
+            pads=[pad_h, pad_w, pad_h, pad_w],
+            dilations=[dilation_h, dilation_w],
+            group=groups,
+            offset_group=offset_groups,
+        )
+
+    return {torch.ops.torchvision.deform_conv2d.default: deform_conv2d}
