@@ -20,7 +20,8 @@ DEFAULT_FPS = 25.0  # where the source does not tell
 CAMERA = 0
 WINDOW = "detections (q to quit)"
 
-Detector = Callable[[np.ndarray], np.ndarray]  # BGR image -> BGR picture of what is in it
+# BGR image (and its name) -> BGR picture of what is in it, or None if that is kept elsewhere.
+Detector = Callable[..., "np.ndarray | None"]
 Sink = Callable[[np.ndarray], bool]  # takes a picture, and says whether there may be more
 
 
@@ -51,11 +52,11 @@ def show(picture: np.ndarray, wait: bool = False) -> bool:
 
 
 def process_video(path: str | None, detect: Detector, output: Path | None) -> list[str]:
-    """Draw the detections of each frame into a video or a window.
+    """Give each frame to ``detect``, and its picture to a video or a window.
 
     Args:
         path: a video file; None is the camera, which goes on until Ctrl-C.
-        detect: draws them.
+        detect: frame -> picture, or None where none is wanted.
         output: a video file or a folder; None is a window.
 
     Returns:
@@ -78,7 +79,8 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
         suppress(KeyboardInterrupt) if path is None else nullcontext(),
     ):
         for frame in _frames(capture):
-            stopped = not sink(detect(frame))
+            picture = detect(frame)
+            stopped = picture is not None and not sink(picture)
             bar.update()
             if stopped:
                 break
