@@ -45,6 +45,7 @@ EXTRAS = {
         "pytest-xdist>=3.3",
         "ruff>=0.17",
     ],
+    # For tools/export_onnx.py. To run what it writes, onnxruntime, NumPy and OpenCV are enough.
     "export": [
         "onnx>=1.17",
         "onnxruntime>=1.20",
