@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -143,9 +144,9 @@ def test_nothing_of_pytorch_is_needed(model_file, tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), grey(20, 20, 255))
     command = [sys.executable, "-c", WITHOUT_TORCH, str(model_file()), str(path)]
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(PROJECT)}
-    )
+    path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     (line,) = result.stdout.splitlines()
     assert "onenet.OneNet needs PyTorch" in line and "make install" in line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes
 from torch import Tensor, nn
@@ -60,13 +59,19 @@ class DetectionGraph(nn.Module):
         return clip_boxes_to_image(boxes, size), scores, classes
 
     def pad(self, images: Tensor) -> Tensor:
-        """Fill up to the next multiple of what the backbone divides by."""
+        """Fill up with zeros to the next multiple of what the backbone divides by.
+
+        Not ``F.pad``: PyTorch before 2.15 or so cannot prove for a symbol that the padding is not
+        negative. And the sizes are written as products, of which it derives those of all features.
+        """
         multiple = max(self.model.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
-        height, width = images.shape[-2:]
-        # Written as a product, from which PyTorch derives the sizes of all features exactly.
-        rows = multiple * ((height + multiple - 1) // multiple)
-        columns = multiple * ((width + multiple - 1) // multiple)
-        return F.pad(images, (0, columns - width, 0, rows - height))
+        for dim in (2, 3):
+            size = images.shape[dim]
+            index = torch.arange(multiple * ((size + multiple - 1) // multiple))
+            inside = (index < size).to(images.dtype)
+            images = images.index_select(dim, index.clamp(max=size - 1))
+            images = images * (inside[:, None] if dim == 2 else inside)
+        return images
 
 
 def select(predictions: Predictions, k: int) -> tuple[Tensor, Tensor, Tensor]:
