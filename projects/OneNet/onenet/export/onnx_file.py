@@ -42,21 +42,13 @@ def to_onnx(program: ExportedProgram, properties: dict[str, str]) -> ModelProto:
     Args:
         program: of :func:`.program.trace`.
         properties: the metadata of the file.
+
+    Raises:
+        UserError: the installed PyTorch and onnxscript cannot do it.
     """
     import onnx
 
-    deformable = _is_deformable(program)
-    onnx_program = torch.onnx.export(
-        program,
-        dynamo=True,
-        input_names=INPUTS,
-        output_names=OUTPUTS,
-        opset_version=DEFORMABLE_OPSET if deformable else OPSET,
-        custom_translation_table=_translations() if deformable else None,
-        optimize=True,
-        verbose=False,
-    )
-    model = onnx_program.model_proto
+    model = _translate(program).model_proto
     del model.graph.value_info[:]  # in terms of names that are replaced
     for value in (*model.graph.input, *model.graph.output):
         for size, name in zip(value.type.tensor_type.shape.dim, SHAPES[value.name], strict=True):
@@ -65,6 +57,28 @@ def to_onnx(program: ExportedProgram, properties: dict[str, str]) -> ModelProto:
     onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _translate(program: ExportedProgram) -> torch.onnx.ONNXProgram:
+    import onnxscript
+
+    deformable = _is_deformable(program)
+    try:
+        return torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            opset_version=DEFORMABLE_OPSET if deformable else OPSET,
+            custom_translation_table=_translations() if deformable else None,
+            optimize=True,
+            verbose=False,
+        )
+    except Exception as error:  # of three packages, which have to fit each other
+        raise UserError(
+            f"PyTorch {torch.__version__} with onnxscript {onnxscript.__version__} cannot translate "
+            f"the model to ONNX ({type(error).__name__}); PyTorch 2.15 with onnxscript 0.7 can"
+        ) from error
 
 
 def save_onnx(model: ModelProto, path: str | os.PathLike) -> None:
