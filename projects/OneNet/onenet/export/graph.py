@@ -61,7 +61,8 @@ class DetectionGraph(nn.Module):
     def pad(self, images: Tensor) -> Tensor:
         """Fill up with zeros to the next multiple of what the backbone divides by.
 
-        Not ``F.pad``: PyTorch 2.6 cannot prove for a symbol that the padding is not negative. And the sizes are written as products, of which it derives those of all features.
+        Not ``F.pad``: PyTorch 2.6 cannot prove for a symbol that the padding is not negative. And
+        the sizes are written as products, of which it derives those of all features.
         """
         multiple = max(self.model.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
         for dim in (2, 3):

@@ -76,8 +76,9 @@ def _translate(program: ExportedProgram) -> torch.onnx.ONNXProgram:
         )
     except Exception as error:  # of three packages, which have to fit each other
         raise UserError(
-            f"PyTorch {torch.__version__} with onnxscript {onnxscript.__version__} cannot translate "
-            f"the model to ONNX ({type(error).__name__}); PyTorch 2.15 with onnxscript 0.7 can"
+            f"PyTorch {torch.__version__} with onnxscript {onnxscript.__version__} cannot "
+            f"translate the model to ONNX ({type(error).__name__}); PyTorch 2.15 with onnxscript "
+            "0.7 can"
         ) from error
 
 
