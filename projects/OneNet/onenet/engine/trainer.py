@@ -17,6 +17,7 @@ from detectron2.engine import (
     create_ddp_model,
 )
 from detectron2.engine.hooks import EvalHook
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
@@ -25,7 +26,7 @@ from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader
 from ..data.loader import TrainLoader
 from ..errors import UserError
-from ..evaluation import NMSDiagnosisEvaluator, build_evaluator
+from ..evaluation import build_evaluator
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
@@ -130,7 +131,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
     @classmethod
     def build_evaluator(
         cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
-    ) -> NMSDiagnosisEvaluator:
+    ) -> DatasetEvaluator:
         return build_evaluator(cfg, dataset_name, output_folder)
 
     def build_hooks(self) -> list[HookBase]:
