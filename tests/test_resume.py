@@ -12,16 +12,10 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 
-CONFIG = """
-MODEL:
-  META_ARCHITECTURE: "OneNet"
-  WEIGHTS: ""
-  BACKBONE: {NAME: "build_basic_resnet_backbone"}
-  RESNETS:
-    {DEPTH: 18, NORM: "BN", STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8,
-     OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
-  OneNet: {NUM_CLASSES: 10, DCN: False, DECONV_CHANNEL: [64, 16, 16, 16]}
-DATASETS: {TRAIN: ["digits_train"], TEST: ["digits_val"]}
+TINY = Path(__file__).with_name("tiny.yaml")
+CONFIG = (
+    f'_BASE_: "{TINY}"'
+    + """
 DATALOADER: {NUM_WORKERS: 1}
 INPUT:
   {FORMAT: "RGB", MIN_SIZE_TRAIN: [48, 64], MIN_SIZE_TEST: 64,
@@ -33,6 +27,7 @@ TEST: {EVAL_PERIOD: 18}
 SEED: 7
 VERSION: 2
 """
+)
 
 # Runs train_net.py, and kills it at a certain moment: arguments WHEN ITERATION, then its own.
 KILLER = """

@@ -12,22 +12,17 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 
-CONFIG = """
-MODEL:
-  META_ARCHITECTURE: "OneNet"
-  WEIGHTS: ""
-  BACKBONE: {NAME: "build_basic_resnet_backbone"}
-  RESNETS:
-    {DEPTH: 18, NORM: "BN", STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8,
-     OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
-  OneNet: {NUM_CLASSES: 10, DCN: False, DECONV_CHANNEL: [64, 16, 16, 16]}
-DATASETS: {TRAIN: ["digits_train"], TEST: ["digits_val"]}
+TINY = Path(__file__).with_name("tiny.yaml")
+CONFIG = (
+    f'_BASE_: "{TINY}"'
+    + """
 DATALOADER: {NUM_WORKERS: 1}
 INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
 SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], BASE_LR: 0.001}
 TEST: {EXPECTED_RESULTS: [["bbox", "AP", 50.0, 50.0]]}
 VERSION: 2
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,15 @@ import torch
 from detectron2.modeling import build_model
 from onenet.engine import setup_cfg
 
-CONFIG = """
-MODEL:
-  META_ARCHITECTURE: "OneNet"
-  WEIGHTS: ""
-  DEVICE: "cpu"
-  BACKBONE: {NAME: "build_basic_resnet_backbone"}
-  RESNETS:
-    {DEPTH: 18, NORM: "BN", STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8,
-     OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
-  OneNet: {NUM_CLASSES: 10, DCN: False, DECONV_CHANNEL: [64, 16, 16, 16]}
-DATASETS: {TRAIN: ["digits_train"], TEST: ["digits_val"]}
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+CONFIG = (
+    f'_BASE_: "{TINY}"'
+    + """
+MODEL: {DEVICE: "cpu"}
 INPUT: {FORMAT: "RGB", MIN_SIZE_TEST: 64, MAX_SIZE_TEST: 256}
 VERSION: 2
 """
+)
 
 
 @pytest.fixture(scope="session")

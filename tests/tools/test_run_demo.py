@@ -17,23 +17,18 @@ from detectron2.config import get_cfg
 
 TOOL = Path(__file__).parents[2] / "tools" / "run_demo.py"
 
-CONFIG = """
-MODEL:
-  META_ARCHITECTURE: "OneNet"
-  WEIGHTS: ""
-  DEVICE: "cpu"
-  BACKBONE: {NAME: "build_basic_resnet_backbone"}
-  RESNETS:
-    {DEPTH: 18, NORM: "BN", STEM_OUT_CHANNELS: 8, RES2_OUT_CHANNELS: 8,
-     OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
-  OneNet: {NUM_CLASSES: 10, DCN: False, DECONV_CHANNEL: [64, 16, 16, 16]}
-DATASETS: {TRAIN: ["digits_train"], TEST: ["digits_val"]}
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+CONFIG = (
+    f'_BASE_: "{TINY}"'
+    + """
+MODEL: {DEVICE: "cpu"}
 DATALOADER: {NUM_WORKERS: 0}
 INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
 SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], CHECKPOINT_PERIOD: 2}
 OUTPUT_DIR: "output/tiny"
 VERSION: 2
 """
+)
 
 
 FILES = ["summary.md", *(f"pictures/{name}.png" for name in ("detections", "curves", "positives"))]
