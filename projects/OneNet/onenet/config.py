@@ -28,6 +28,9 @@ def add_onenet_config(cfg: CN) -> None:
     _add_solver_config(cfg)
     # new: datasets of your own in COCO's format: [[name, json file, image folder], ...]
     cfg.DATASETS.REGISTER = []
+    # new: all images of a batch are resized to one of MIN_SIZE_TRAIN, so that none is padded to
+    # another's size
+    cfg.INPUT.ONE_SIZE_PER_BATCH = False
     # new: model_best.pth has the weights with which it was highest; "" = there is no such file
     cfg.TEST.BEST_METRIC = "bbox/AP"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from onenet.data import build_test_loader, build_train_loader
-from onenet.data.loader import group_by_aspect, load_train_dicts
+from onenet.data.loader import check_sizes, group_by_aspect, load_train_dicts
 from onenet.errors import ConfigError, UserError
 
 # isort: split
@@ -175,3 +175,23 @@ def test_an_unknown_sampler(dataset, cfg):
     cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampeler"
     with pytest.raises(ConfigError, match='TrainingSampeler.*Did you mean "TrainingSampler"'):
         build_train_loader(cfg)
+
+
+def test_one_size_for_all_of_a_batch(dataset, cfg):
+    dataset([(i, BOX, 1) for i in range(3)])
+    cfg.SEED, cfg.INPUT.MIN_SIZE_TRAIN = 3, (32, 48, 64)
+
+    def sizes():
+        batches = islice(build_train_loader(cfg), 12)
+        return [{sample["image"].shape[-1] for sample in batch} for batch in batches]
+
+    assert max(map(len, sizes())) > 1
+    cfg.INPUT.ONE_SIZE_PER_BATCH = True
+    assert set(map(len, sizes())) == {1}
+    assert set.union(*sizes()) == {32, 48, 64}
+
+
+def test_one_size_for_a_batch_is_one_of_a_list(cfg):
+    cfg.INPUT.ONE_SIZE_PER_BATCH, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = True, "range"
+    with pytest.raises(ConfigError, match='MIN_SIZE_TRAIN_SAMPLING is "range"'):
+        check_sizes(cfg)

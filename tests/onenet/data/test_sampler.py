@@ -24,14 +24,14 @@ def test_any_iteration_can_be_the_first(start):
 def test_a_batch_is_of_one_group():
     for batch in batches():
         assert len(batch) == 3
-        assert len({GROUPS[index] for _, index in batch}) == 1
+        assert len({GROUPS[draw.index] for draw in batch}) == 1
 
 
 def test_without_groups_it_is_the_sampler_in_its_order():
     drawn = list(chain.from_iterable(batches(groups=[False] * 11)))
-    assert [position for position, _ in drawn] == list(range(60))
+    assert [draw.position for draw in drawn] == list(range(60))
     expected = list(islice(TrainingSampler(11, seed=5), 60))
-    assert [index for _, index in drawn] == expected
+    assert [draw.index for draw in drawn] == expected
 
 
 def test_processes_share_one_stream(monkeypatch):
@@ -53,10 +53,23 @@ def test_random_numbers_belong_to_the_position():
     def load(num_workers, start):
         stream = TrainingBatches(TrainingSampler(3, seed=0), 2, [0] * 3)
         stream.start = start
-        dataset = SeededDataset("abc", mapper, seed=4)
+        dataset = SeededDataset("abc", [mapper], seed=4)
         loader = DataLoader(dataset, batch_sampler=stream, num_workers=num_workers, collate_fn=list)
         return list(islice(loader, 6 - start))
 
     samples = load(num_workers=0, start=0)
     assert len({number for _, number in chain.from_iterable(samples)}) == 12
     assert load(num_workers=2, start=2) == samples[2:]
+
+
+def test_all_of_a_batch_have_one_mapper_also_in_several_processes(monkeypatch):
+    mappers = [lambda record, number=number: number for number in range(3)]
+    dataset = SeededDataset(range(11), mappers, seed=4)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    chosen = []
+    for rank in range(2):
+        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+        chosen.append([{dataset[draw] for draw in batch} for batch in batches([0] * 11)])
+    assert chosen[0] == chosen[1]
+    assert {len(of_batch) for of_batch in chosen[0]} == {1}
+    assert set.union(*chosen[0]) == {0, 1, 2}

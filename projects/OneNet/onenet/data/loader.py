@@ -75,10 +75,37 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
         group_by_aspect(records) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else one_group,
     )
-    regions = cfg.MODEL.OneNet.IGNORE_REGIONS
-    mapper = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=regions)
-    dataset = SeededDataset(DatasetFromList(records, copy=False), mapper, seed)
+    dataset = SeededDataset(DatasetFromList(records, copy=False), build_train_mappers(cfg), seed)
     return TrainLoader(dataset, batches, cfg.DATALOADER.NUM_WORKERS)
+
+
+def build_train_mappers(cfg: CfgNode) -> list[OneNetDatasetMapper]:
+    """Build the training mapper, or with ``INPUT.ONE_SIZE_PER_BATCH`` one for each size."""
+    regions = cfg.MODEL.OneNet.IGNORE_REGIONS
+    sizes = [cfg.INPUT.MIN_SIZE_TRAIN]
+    if cfg.INPUT.ONE_SIZE_PER_BATCH:
+        sizes = [(size,) for size in cfg.INPUT.MIN_SIZE_TRAIN]
+    mappers = []
+    for size in sizes:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.INPUT.MIN_SIZE_TRAIN = size
+        mappers.append(OneNetDatasetMapper(cfg, is_train=True, ignore_regions=regions))
+    return mappers
+
+
+def check_sizes(cfg: CfgNode) -> None:
+    """Look at the keys for the sizes of training images.
+
+    Raises:
+        ConfigError: one size for each batch is asked for, of a range instead of a list.
+    """
+    sampling = cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+    if cfg.INPUT.ONE_SIZE_PER_BATCH and sampling != "choice":
+        raise ConfigError(
+            "INPUT.ONE_SIZE_PER_BATCH draws from the list INPUT.MIN_SIZE_TRAIN, but "
+            f'INPUT.MIN_SIZE_TRAIN_SAMPLING is "{sampling}" (use "choice")'
+        )
 
 
 def group_by_aspect(records: list[dict[str, Any]]) -> list[int]:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
 from ..randomness import seed_all
 
-Draw = tuple[int, int]  # position in the stream of all processes, index into the dataset
+Mapper = Callable[[Any], dict[str, Any]]  # turns a record into a training sample
+
+
+class Draw(NamedTuple):
+    """One image of a batch."""
+
+    position: int  # in the stream of all processes
+    index: int  # into the dataset
+    batch: int  # number of the batch, the same in all processes
 
 
 class TrainingBatches(Sampler):
@@ -39,14 +48,16 @@ class TrainingBatches(Sampler):
         return islice(self._all(), self.start, None)
 
     def _all(self) -> Iterator[list[Draw]]:
-        pending: dict[int, list[Draw]] = {}
+        pending: dict[int, list[tuple[int, int]]] = {}
+        numbers = count()
         positions = count(comm.get_rank(), comm.get_world_size())
         for position, index in zip(positions, self.sampler, strict=False):
             batch = pending.setdefault(self.groups[index], [])
             batch.append((position, index))
             if len(batch) == self.batch_size:
                 del pending[self.groups[index]]
-                yield batch
+                number = next(numbers)
+                yield [Draw(*draw, number) for draw in batch]
 
 
 class SeededDataset(Dataset):
@@ -57,19 +68,19 @@ class SeededDataset(Dataset):
 
     Args:
         records: what to map, by index.
-        mapper: turns a record into a training sample.
+        mappers: one of them, which depends on the number of the batch alone, maps all of a batch.
         seed: of the run, the same in all processes.
     """
 
-    def __init__(self, records: Sequence[Any], mapper: Callable[[Any], dict[str, Any]], seed: int):
+    def __init__(self, records: Sequence[Any], mappers: Sequence[Mapper], seed: int):
         self.records = records
-        self.mapper = mapper
+        self.mappers = mappers
         self.seed = seed
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        position, index = draw
-        seed_all(self.seed, position)
-        return self.mapper(self.records[index])
+        choice = np.random.default_rng((self.seed, draw.batch)).integers(len(self.mappers))
+        seed_all(self.seed, draw.position)
+        return self.mappers[choice](self.records[draw.index])

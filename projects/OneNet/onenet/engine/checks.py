@@ -14,7 +14,7 @@ from detectron2.solver import build_lr_scheduler
 from torch import nn
 
 from ..data import check_datasets_available, check_num_classes, check_same_classes
-from ..data.loader import check_sampler
+from ..data.loader import check_sampler, check_sizes
 from ..errors import ConfigError, UserError, nearest
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
@@ -53,6 +53,7 @@ def check_run(
     if not eval_only:
         check_batch(cfg, num_processes)
         check_sampler(cfg)
+        check_sizes(cfg)
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)
