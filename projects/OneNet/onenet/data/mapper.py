@@ -37,6 +37,9 @@ class OneNetDatasetMapper(DatasetMapper):
         """
         super().__init__(is_train, **arguments)
         self.ignore_regions = is_train and ignore_regions
+        self._verified: set[str] = (
+            set()
+        )  # by this process; an image is checked once, not each epoch
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
@@ -51,7 +54,7 @@ class OneNetDatasetMapper(DatasetMapper):
             UserError: the image is missing, cannot be decoded or has another size than annotated.
         """
         try:
-            _verify(dataset_dict["file_name"])
+            self._verify(dataset_dict["file_name"])
             if not self.ignore_regions:
                 return super().__call__(dataset_dict)
             return split_regions(super().__call__(as_instances(dataset_dict)))
@@ -62,15 +65,17 @@ class OneNetDatasetMapper(DatasetMapper):
                 "(restore the file, or remove it from the annotations)"
             ) from error
 
+    def _verify(self, file_name: str) -> None:
+        """Check the checksums of a PNG; other formats are only opened.
 
-def _verify(file_name: str) -> None:
-    """Check the checksums of a PNG; other formats are only opened.
-
-    Detectron2 looks for an orientation in the EXIF data first and ignores what goes wrong then.
-    For that a PNG is decoded, and where this fails its pixels are black, without an error.
-    """
-    with PathManager.open(file_name, "rb") as file:
-        Image.open(file).verify()
+        Detectron2 looks for an orientation in the EXIF data first and ignores what goes wrong then.
+        For that a PNG is decoded, and where this fails its pixels are black, without an error.
+        """
+        if file_name in self._verified:
+            return
+        with PathManager.open(file_name, "rb") as file:
+            Image.open(file).verify()
+        self._verified.add(file_name)
 
 
 def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
