@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 from assigners import add_assigners_config
-from onenet import Assignment
+from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, UserError
+from onenet.engine import check_run
 from onenet.engine.accumulation import AccumulatingAMPTrainer, one_normalizer
+from onenet.engine.stages import check_stages
 
 from .first_step import FrozenTrainer, first_step, max_relative_error
 
@@ -55,7 +57,49 @@ def test_the_usual_normalizer_comes_back(cfg):
     assert model.criterion.normalizer is usual
 
 
-def test_stages_that_disagree_are_refused(make_problem):
+class ConfidentOnes(Assigner):
+    """Its denominator, the number of confident samples, is another one for each stage."""
+
+    def __init__(self, cfg):
+        super().__init__()
+
+    def forward(self, priors, predictions, gt):
+        zeros = torch.zeros(len(gt.valid), len(priors))
+        confident = (predictions.logits > 0).sum().float()
+        return Assignment(zeros.long(), zeros.long(), zeros, zeros, normalizer=confident)
+
+
+@pytest.fixture
+def confident_ones():
+    ASSIGNER_REGISTRY.register(ConfidentOnes)
+    yield "ConfidentOnes"
+    del ASSIGNER_REGISTRY._obj_map["ConfidentOnes"]
+
+
+@pytest.mark.parametrize("assigner", ["MinCost", "ATSS", "MaxIoU", "CenterNet"])
+def test_stages_of_every_assigner_here_agree(cfg, assigner):
+    add_assigners_config(cfg)
+    cfg.MODEL.OneNet.ASSIGNER.NAME = assigner
+    cfg.MODEL.OneNet.NUM_STAGES, cfg.SOLVER.ACCUMULATE = 3, 2
+    check_stages(cfg)
+
+
+def test_stages_that_disagree_are_refused_before_training(cfg, confident_ones):
+    cfg.MODEL.OneNet.ASSIGNER.NAME = confident_ones
+    cfg.MODEL.OneNet.NUM_STAGES, cfg.SOLVER.ACCUMULATE = 2, 2
+    with pytest.raises(UserError) as caught:
+        check_run(cfg)
+    message = str(caught.value)
+    assert "\n" not in message
+    for named in ("SOLVER.ACCUMULATE 2", '"ConfidentOnes"', "MODEL.OneNet.NUM_STAGES 1"):
+        assert named in message
+    for key in ("MODEL.OneNet.NUM_STAGES", "SOLVER.ACCUMULATE"):
+        alone = cfg.clone()
+        alone.merge_from_list([key, 1])
+        check_run(alone)
+
+
+def test_stages_that_disagree_only_later_are_refused_then(make_problem):
     problem = make_problem()
     model = torch.nn.Module()
     model.criterion = torch.nn.Module()
@@ -66,7 +110,7 @@ def test_stages_that_disagree_are_refused(make_problem):
         for _ in range(2):
             normalizer(stage, problem.gt)
             normalizer(replace(stage, normalizer=torch.tensor(3.0)), problem.gt)
-        with pytest.raises(NotImplementedError, match="each stage"):
+        with pytest.raises(UserError, match=r"ACCUMULATE 2 .*NUM_STAGES 1"):
             normalizer.correction(num_parts=2)
 
 

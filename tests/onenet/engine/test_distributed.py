@@ -1,4 +1,4 @@
-"""Two processes on the CPU, as torchrun starts them."""
+"""Two processes on the CPU, as torchrun or --num-gpus starts them."""
 
 import os
 import subprocess
@@ -22,17 +22,20 @@ VARIANTS = {
 }
 
 
-def torchrun(folder):
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = f"{__package__}.two_processes"
+def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", script, str(folder)],
+        [sys.executable, "-m", *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=500,
     )
+
+
+def torchrun(folder):
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return run(*launcher, "-m", f"{__package__}.two_processes", str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,11 @@ def test_an_evaluation_equals_that_of_one_process(configs, seen, tmp_path):
 def test_a_process_that_dies_ends_the_run(seen, done):
     assert done.returncode != 0
     assert "RuntimeError: process 1 has had enough" in done.stderr
+
+
+def test_a_process_that_is_killed_ends_the_run():
+    done = run(f"{__package__}.killed_process")
+    assert sorted(done.stdout.split("\n")) == ["", "rank 0 of 2, gloo", "rank 1 of 2, gloo"]
+    assert done.returncode == 1
+    assert "error: process 1 terminated with signal SIGKILL" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,6 @@
 import logging
+import os
+import sys
 from argparse import Namespace
 
 import pytest
@@ -10,6 +12,8 @@ from onenet.engine import count_processes, exit_on_user_error, launch
 from onenet.engine.launch import TORCHRUN
 from torch.multiprocessing import ProcessExitedException
 from torch.utils.data import DataLoader
+
+launch_module = sys.modules[launch.__module__]  # the package has the function of that name
 
 
 class Dataset(torch.utils.data.Dataset):
@@ -60,11 +64,10 @@ def test_the_training_loop_logs_tracebacks_of_bugs_only(caplog, error):
     assert not logging.getLogger("detectron2.engine.train_loop").filters
 
 
-def test_on_the_cpu_there_is_one_process(tiny_cfg, capsys, caplog):
-    with caplog.at_level(logging.WARNING), pytest.raises(SystemExit):
-        launch(raise_user_error, tiny_cfg(), arguments(num_gpus=8, message="from the process"))
+def test_one_process_is_this_one(tiny_cfg, capsys):
+    with pytest.raises(SystemExit):
+        launch(raise_user_error, tiny_cfg(), arguments(message="from the process"))
     assert capsys.readouterr().err == "error: from the process\n"
-    assert "--num-gpus 8" in caplog.text
 
 
 @pytest.fixture
@@ -95,14 +98,46 @@ def test_more_gpus_than_there_are(two_gpus):
 
 
 @pytest.mark.parametrize(("flags", "count"), [({}, 1), ({"num_gpus": 2, "num_machines": 3}, 6)])
-def test_counting_processes_on_gpus(two_gpus, flags, count):
+def test_counting_processes(two_gpus, tiny_cfg, flags, count):
     assert count_processes(two_gpus[0], arguments(**flags)) == count
+    assert count_processes(tiny_cfg(), arguments(**flags)) == count
 
 
-def test_counting_processes_on_the_cpu(tiny_cfg):
-    assert count_processes(tiny_cfg(), arguments(num_gpus=8)) == 1
-    with pytest.raises(UserError, match="--num-machines 2 .*torchrun"):
-        count_processes(tiny_cfg(), arguments(num_machines=2))
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"machine_rank": 1}, "--machine-rank 1: .* 0 to 0"),
+        ({"num_machines": 2, "machine_rank": 2}, "--machine-rank 2: .*--num-machines 2 .* 0 to 1"),
+        ({"num_machines": 2, "dist_url": "auto"}, '--dist-url "auto" .*tcp://HOST:PORT'),
+    ],
+)
+def test_flags_that_do_not_fit(tiny_cfg, flags, named):
+    with pytest.raises(UserError, match=named):
+        launch(raise_user_error, tiny_cfg(), arguments(**flags))
+
+
+def test_the_processes_of_a_cpu_know_their_place(tiny_cfg, monkeypatch):
+    """Those of the second of three machines with two processes each."""
+    seen = []
+    monkeypatch.setattr(launch_module, "_join", lambda *args: seen.append(dict(os.environ)))
+    monkeypatch.setattr(
+        launch_module,
+        "start_processes",
+        lambda start, nprocs, args: [start(rank, *args) for rank in range(nprocs)],
+    )
+    for name in (*TORCHRUN, "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    threads = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    flags = {"num_machines": 3, "machine_rank": 1, "dist_url": "tcp://first:1234"}
+    launch(raise_user_error, tiny_cfg(), arguments(num_gpus=2, **flags))
+    assert [[one[name] for name in TORCHRUN] for one in seen] == [
+        ["6", "2", "2", "0"], ["6", "3", "2", "1"]
+    ]  # fmt: skip
+    assert {(one["MASTER_ADDR"], one["MASTER_PORT"]) for one in seen} == {("first", "1234")}
+    assert threads == [2, 2]
 
 
 def test_a_process_that_was_killed_is_named(two_gpus, monkeypatch, capsys):

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..criterion import local_normalizer, share_of_all
+from ..errors import UserError
 from ..structures import Assignment, GroundTruth
 from .hooks import unwrapped
+from .stages import STAGES_DIFFER
 
 
 class PartialNormalizer:
@@ -45,14 +47,12 @@ class PartialNormalizer:
             num_parts: how many parts there were. Each has the same number of prediction stages.
 
         Raises:
-            NotImplementedError: stages differ in their denominators, so that one factor does not
-                do. They agree for every assigner whose normaliser does not depend on predictions.
+            UserError: stages differ in their denominators, so that one factor does not do, and
+                :func:`.stages.check_stages` did not see it coming.
         """
         stages = share_of_all(torch.stack(self._local).view(num_parts, -1).sum(dim=0))
         if len(stages) > 1 and len(set(stages.tolist())) > 1:
-            raise NotImplementedError(
-                "SOLVER.ACCUMULATE: the assigner has another normaliser for each stage."
-            )
+            raise UserError(STAGES_DIFFER.format(parts=num_parts, name=""))
         return self.num_images / stages[0]
 
 

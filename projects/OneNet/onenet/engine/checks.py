@@ -18,6 +18,7 @@ from ..data.loader import check_sampler, check_sizes
 from ..errors import ConfigError, UserError, nearest
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
+from .stages import check_stages
 from .weights import locate_weights, same_file
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ def check_batch(cfg: CfgNode, num_processes: int) -> None:
         num_processes: on all machines.
 
     Raises:
-        ConfigError: it cannot, to processes or into the parts of ``SOLVER.ACCUMULATE``.
+        ConfigError: it cannot, to processes or into the parts of ``SOLVER.ACCUMULATE``, or the
+            parts cannot be put together again.
     """
     solver = cfg.SOLVER
     # Where a reference is given, Detectron2 scales the batch from that to the actual number.
@@ -92,6 +94,7 @@ def check_batch(cfg: CfgNode, num_processes: int) -> None:
             f"SOLVER.ACCUMULATE {parts} is for MODEL.META_ARCHITECTURE OneNet, whose losses can be "
             f'added up; "{cfg.MODEL.META_ARCHITECTURE}" takes 1.'
         )
+    check_stages(cfg)
 
 
 def check_schedule(cfg: CfgNode) -> None:

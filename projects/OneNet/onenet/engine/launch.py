@@ -9,12 +9,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 import torch.distributed as dist
 from detectron2 import engine
 from detectron2.config import CfgNode
-from torch.multiprocessing import ProcessExitedException
+from torch.distributed.elastic.utils.distributed import get_free_port
+from torch.multiprocessing import ProcessExitedException, start_processes
 
 from ..compat import create_local_process_group
 from ..errors import ConfigError, UserError
@@ -32,32 +34,28 @@ def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
 
     Args:
         main: a function at the top level of its module.
-        cfg: the config; on the CPU Detectron2's flags start one process, torchrun any number.
+        cfg: the config; the processes talk through NCCL on GPUs and gloo on the CPU.
         args: of Detectron2's ``default_argument_parser``.
 
     Raises:
         ConfigError: see :func:`count_processes`.
         SystemExit: a process ended with an error, which it has reported.
     """
-    count_processes(cfg, args)
-    if _under_torchrun():
-        _join(main, cfg, args)
-        return
-    num_gpus = _processes_per_machine(cfg, args)
-    if args.num_gpus > max(1, num_gpus):
-        logger.warning(
-            "--num-gpus %d: one process runs on the CPU instead (torchrun can start several).",
-            args.num_gpus,
-        )
+    num_processes = count_processes(cfg, args)
     try:
-        engine.launch(
-            _run,
-            num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(main, cfg, args),
-        )
+        if _under_torchrun():
+            _join(main, cfg, args)
+        elif cfg.MODEL.DEVICE == "cpu" and num_processes > 1:
+            _launch_on_cpu(main, cfg, args)
+        else:
+            engine.launch(
+                _run,
+                args.num_gpus,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(main, cfg, args),
+            )
     except ProcessExitedException as error:
         if error.signal_name:  # nobody else could tell
             print(f"error: {error}", file=sys.stderr)
@@ -71,7 +69,7 @@ def count_processes(cfg: CfgNode, args: Namespace) -> int:
         ConfigError: the machine cannot run its share of them, or flags contradict each other.
     """
     if not _under_torchrun():
-        return max(1, _processes_per_machine(cfg, args) * args.num_machines)
+        return _count_by_flags(cfg, args)
     if args.num_gpus > 1 or args.num_machines > 1:
         raise ConfigError(
             "torchrun has started the processes: leave out --num-gpus and --num-machines."
@@ -89,24 +87,54 @@ def _under_torchrun() -> bool:
     return all(name in os.environ for name in TORCHRUN)
 
 
-def _processes_per_machine(cfg: CfgNode, args: Namespace) -> int:
-    """What to ask Detectron2's launch for; 0 stands for one process on the CPU."""
-    if cfg.MODEL.DEVICE == "cpu":
-        if args.num_machines > 1:
-            raise ConfigError(
-                f"--num-machines {args.num_machines} is for GPUs; torchrun joins CPUs of several "
-                "machines."
-            )
-        return 0
-    if args.num_gpus > torch.cuda.device_count():
+def _count_by_flags(cfg: CfgNode, args: Namespace) -> int:
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise ConfigError(
+            f"--machine-rank {args.machine_rank}: with --num-machines {args.num_machines} it must "
+            f"be 0 to {args.num_machines - 1}."
+        )
+    if cfg.MODEL.DEVICE != "cpu" and args.num_gpus > torch.cuda.device_count():
         raise ConfigError(
             f"--num-gpus {args.num_gpus}: there are only {torch.cuda.device_count()} here."
         )
-    return args.num_gpus
+    return max(1, args.num_gpus) * args.num_machines
+
+
+def _launch_on_cpu(main: Main, cfg: CfgNode, args: Namespace) -> None:
+    """What Detectron2's launch does with GPUs; of its versions only main has it for the CPU."""
+    on_machine = max(1, args.num_gpus)
+    logger.info("Starting %d processes on the CPU.", on_machine)
+    if args.num_machines == 1:
+        host, port = "127.0.0.1", get_free_port()
+    else:
+        url = urlparse(args.dist_url)
+        host, port = url.hostname, url.port
+        if not (host and port):
+            raise ConfigError(
+                f'--dist-url "{args.dist_url}" must be tcp://HOST:PORT of the first machine.'
+            )
+    common = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
+    start_processes(_become_rank, nprocs=on_machine, args=(on_machine, common, main, cfg, args))
+
+
+def _become_rank(
+    local_rank: int,
+    on_machine: int,
+    environment: dict[str, str],
+    main: Main,
+    cfg: CfgNode,
+    args: Namespace,
+) -> None:
+    """Run as one process of several on the CPU, among which its cores are divided."""
+    rank = args.machine_rank * on_machine + local_rank
+    values = (args.num_machines * on_machine, rank, on_machine, local_rank)
+    os.environ.update(environment, **dict(zip(TORCHRUN, map(str, values), strict=True)))
+    torch.set_num_threads(max(1, torch.get_num_threads() // on_machine))
+    _join(main, cfg, args)
 
 
 def _join(main: Main, cfg: CfgNode, args: Namespace) -> None:
-    """Run ``main`` as one of the processes that torchrun has started."""
+    """Run ``main`` as the process that the variables of torchrun describe."""
     _, _, on_machine, local_rank = map(int, map(os.environ.get, TORCHRUN))
     on_cpu = cfg.MODEL.DEVICE == "cpu"
     if not on_cpu:
