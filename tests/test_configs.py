@@ -1,5 +1,7 @@
 """Every shipped config can be read, built and trained for a step."""
 
+import json
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,13 @@ from onenet.engine import build_optimizer, setup_cfg
 from onenet.engine.checks import check_schedule
 
 ROOT = Path(__file__).parents[1] / "configs"
+GOLDEN = Path(__file__).parent / "golden"
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml"))
+PART = "Base-instant_test.yaml"  # what other files add to theirs, nothing to be run alone
 LEAVES = [name for name in CONFIGS if not Path(name).name.startswith("Base")]
-# Those of an ablation have the model of another leaf; test_ablation_configs.py is for them.
-MODELS = [name for name in LEAVES if "ablations" not in Path(name).parts]
+# These have the model of another one, but for the assigner.
+VARIANTS = [n for n in LEAVES if {"ablations", "quick_schedules"} & set(Path(n).parts)]
+MODELS = ["Base-OneNet.yaml", *(name for name in LEAVES if name not in VARIANTS)]
 SIZE = 64  # pixels; the network has a stride of 32
 
 # The published recipes, as the official YAML files have them.
@@ -24,6 +29,20 @@ RECIPES = {
     "onenet_R50_dcn.yaml": (50, True, (2048, 256, 128, 64)),
     "onenet_R18.yaml": (18, False, (512, 256, 128, 64)),
     "onenet_R18_dcn.yaml": (18, True, (512, 256, 128, 64)),
+}
+
+
+# The official name of each, by which golden/ has the parameters of its checkpoints.
+OFFICIAL = {
+    "Base-OneNet.yaml": "Base-OneNet",
+    "onenet_R18.yaml": "onenet.res18.nodcn",
+    "onenet_R18_dcn.yaml": "onenet.res18.dcn",
+    "onenet_R50.yaml": "onenet.res50.nodcn",
+    "onenet_R50_dcn.yaml": "onenet.res50.dcn",
+    "onenet_fcos_R50.yaml": "onenet.fcos.res50",
+    "onenet_fcos_R50_crowdhuman.yaml": "onenet.fcos.res50.crowdhuman",
+    "onenet_retinanet_R50.yaml": "onenet.retinanet.res50",
+    "onenet_retinanet_R50_crowdhuman.yaml": "onenet.retinanet.res50.crowdhuman",
 }
 
 
@@ -48,6 +67,9 @@ def make_batch(num_classes):
 def test_builds_takes_a_step_and_detects(name):
     cfg = load(name)
     model = build_model(cfg)
+    if name in OFFICIAL:
+        expected = json.loads((GOLDEN / f"state_dict_{OFFICIAL[name]}.json").read_text())
+        assert {key: list(value.shape) for key, value in model.state_dict().items()} == expected
     optimizer = build_optimizer(cfg, model)
     before = [p.detach().clone() for p in model.head.parameters()]
     losses = model(make_batch(cfg.MODEL.OneNet.NUM_CLASSES))
@@ -66,7 +88,22 @@ def test_builds_takes_a_step_and_detects(name):
     assert 0 < len(detections) <= cfg.TEST.DETECTIONS_PER_IMAGE
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@lru_cache
+def architecture(name):
+    """What a config says of its model, without the assigner, which has no parameters."""
+    model = load(name).MODEL.clone()
+    model.defrost()
+    model.OneNet.pop("ASSIGNER")
+    return model.dump()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_model_of_the_others_is_one_of_these(name):
+    """test_ablation_configs.py takes a step with every assigner."""
+    assert architecture(name) in map(architecture, MODELS)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.endswith(PART)])
 def test_is_complete(name):
     cfg = load(name)
     assert cfg.MODEL.META_ARCHITECTURE == "OneNet"

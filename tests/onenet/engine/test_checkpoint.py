@@ -1,5 +1,6 @@
 import logging
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -213,6 +214,20 @@ def test_missing_file_of_weights(tmp_path):
     (tmp_path / "model_final.pth").touch()
     with pytest.raises(UserError, match="model_finl.pth.*Did you mean.*model_final.pth.*scratch"):
         locate_weights(str(tmp_path / "model_finl.pth"))
+
+
+def test_nothing_else_in_the_folder_is_suggested(tmp_path):
+    (tmp_path / "model_final.txt").touch()
+    with pytest.raises(UserError) as caught:
+        locate_weights(str(tmp_path / "model_final.pth"))
+    assert "txt" not in str(caught.value)
+
+
+def test_missing_weights_of_torchvision(tmp_path):
+    path = tmp_path / "torchvision-R-18.pkl"
+    command = f"tools/convert-torchvision ResNet18_Weights.IMAGENET1K_V1 {path}"
+    with pytest.raises(UserError, match=re.escape(f"Make it with: {command}")):
+        locate_weights(str(path))
 
 
 def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):

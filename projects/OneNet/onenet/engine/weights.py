@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlparse
 
 from detectron2.utils.file_io import PathManager
@@ -11,6 +12,8 @@ from ..errors import UserError, nearest
 
 _DETECTRON2_PREFIX = "detectron2://"
 _DETECTRON2_URL_PATH = "detectron2/"
+_SUFFIXES = (".pth", ".pkl")
+_CONVERTED = re.compile(r"torchvision-R-(\d+)\.pkl")  # as the recipes call ImageNet weights
 _CACHE = "~/.torch/iopath_cache"  # of iopath, unless $FVCORE_CACHE is set
 
 
@@ -29,12 +32,23 @@ def locate_weights(path: str) -> str:
     if "://" in path:
         _download(path)
     elif path and not os.path.isfile(path):
-        folder, name = os.path.split(path)
-        near = nearest(name, os.listdir(folder or ".")) if os.path.isdir(folder or ".") else ""
         raise UserError(
-            f'there is no file of weights "{path}".{near} (MODEL.WEIGHTS "" trains from scratch.)'
+            f'there is no file of weights "{path}".{_advice(path)} (MODEL.WEIGHTS "" trains from '
+            "scratch.)"
         )
     return path
+
+
+def _advice(path: str) -> str:
+    """How to get a file that the recipes name, or what else is in its folder."""
+    folder, name = os.path.split(path)
+    converted = _CONVERTED.fullmatch(name)
+    if converted:
+        source = f"ResNet{converted[1]}_Weights.IMAGENET1K_V1"
+        return f" Make it with: tools/convert-torchvision {source} {path}"
+    there = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    weights = [file for file in there if file.endswith(_SUFFIXES)]
+    return nearest(name, weights) if weights else ""
 
 
 def same_file(path: str, other: str | None) -> bool:

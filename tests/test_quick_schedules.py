@@ -1,0 +1,80 @@
+"""Quick schedules in Detectron2's manner: an instant test of every recipe; the digits' run here."""
+
+from pathlib import Path
+
+import pytest
+from assigners import add_assigners_config
+from onenet.data.build import SPECS
+from onenet.engine import Trainer, check_run, final_results, read_metrics, setup_cfg
+
+ROOT = Path(__file__).parents[1] / "configs"
+SUFFIX = "_instant_test"
+INSTANT = sorted(ROOT.rglob(f"onenet_*{SUFFIX}.yaml"))
+# What an instant test may say otherwise than its recipe.
+CHANGED = {
+    "DATALOADER.NUM_WORKERS",
+    "DATASETS.TEST",
+    "DATASETS.TRAIN",
+    "OUTPUT_DIR",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "SOLVER.IMS_PER_BATCH",
+    "SOLVER.MAX_ITER",
+    "SOLVER.STEPS",
+    "SOLVER.WARMUP_ITERS",
+    "TEST.EVAL_PERIOD",
+}
+MAX_ITER = 40  # of Detectron2's own
+
+
+def load(path, *opts):
+    return setup_cfg(str(path), ["MODEL.DEVICE", "cpu", *opts], add_configs=[add_assigners_config])
+
+
+def flatten(tree, prefix=""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def recipe_of(path):
+    return path.parents[1] / path.name.replace(SUFFIX, "")
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_every_recipe_has_one():
+    recipes = {*ROOT.glob("onenet_*.yaml"), *(ROOT / "digits").glob("onenet_*.yaml")}
+    assert set(map(recipe_of, INSTANT)) == recipes
+
+
+@pytest.mark.parametrize("path", INSTANT, ids=named)
+def test_it_differs_in_schedule_and_data_alone(path):
+    cfg = load(path)
+    values, recipe = dict(flatten(cfg)), dict(flatten(load(recipe_of(path))))
+    assert {key for key in values if values[key] != recipe[key]} <= CHANGED
+    assert cfg.SOLVER.MAX_ITER <= MAX_ITER
+    assert cfg.TEST.EVAL_PERIOD < cfg.SOLVER.MAX_ITER  # it evaluates in between, too
+    assert not {"coco_2017_train", "crowdhuman_train"} & set(cfg.DATASETS.TRAIN)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in INSTANT if "digits" in path.parts], ids=lambda path: path.stem
+)
+def test_it_runs_from_end_to_end(path, few_digits, tmp_path):
+    spec = SPECS[0]
+    digits = spec.folder(few_digits)
+    own = [
+        [f"few_{split}", str(spec.json_file(digits, split)), str(spec.image_root(digits, split))]
+        for split in spec.scenes
+    ]
+    data = ["DATASETS.TRAIN", ("few_train",), "DATASETS.TEST", ("few_val",)]
+    cfg = load(path, "OUTPUT_DIR", str(tmp_path), "DATASETS.REGISTER", own, *data)
+    check_run(cfg)
+    Trainer(cfg).train()
+    results = final_results(read_metrics(tmp_path), cfg.SOLVER.MAX_ITER)
+    assert {"bbox/AP", "bbox_nms/AP", "nms_diagnosis/nms_gap"} <= results.keys()
+    assert (tmp_path / "model_final.pth").exists()
