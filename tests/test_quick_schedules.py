@@ -78,3 +78,19 @@ def test_it_runs_from_end_to_end(path, few_digits, tmp_path):
     results = final_results(read_metrics(tmp_path), cfg.SOLVER.MAX_ITER)
     assert {"bbox/AP", "bbox_nms/AP", "nms_diagnosis/nms_gap"} <= results.keys()
     assert (tmp_path / "model_final.pth").exists()
+
+
+ACC_SUFFIX = "_training_acc_test"
+ACCURACY = sorted(ROOT.rglob(f"onenet_*{ACC_SUFFIX}.yaml"))
+
+
+@pytest.mark.parametrize("path", ACCURACY, ids=named)
+def test_an_accuracy_test_expects_an_accuracy(path):
+    expected = {(task, metric) for task, metric, *_ in load(path).TEST.EXPECTED_RESULTS}
+    assert {("bbox", "AP"), ("bbox_nms", "AP")} <= expected
+    assert load(path).SOLVER == load(path.parents[1] / path.name.replace(ACC_SUFFIX, "")).SOLVER
+
+
+def test_every_digits_recipe_has_an_accuracy_test():
+    recipes = {path.name for path in (ROOT / "digits").glob("onenet_*.yaml")}
+    assert {path.name.replace(ACC_SUFFIX, "") for path in ACCURACY} == recipes
