@@ -25,7 +25,7 @@ if _NO_TORCH is None:
 
     from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
-    from . import backbone, data  # noqa: F401  (they register backbones and datasets)
+    from . import data, timm_backbone  # noqa: F401  (they register datasets and backbones)
     from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
     from .config import add_onenet_config
     from .criterion import Criterion

@@ -1,15 +1,17 @@
-"""ResNets of other widths than Detectron2 builds."""
+"""ResNets of other widths than Detectron2 builds, and the feature pyramid on any backbone."""
 
 from __future__ import annotations
 
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 
-from .errors import ConfigError
+from .errors import ConfigError, nearest
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+TOP_FEATURE = "res5"  # from which LastLevelP6P7 goes on
 
 
 @BACKBONE_REGISTRY.register()
@@ -52,12 +54,29 @@ def build_basic_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
 def build_basic_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
     """A feature pyramid p3 to p7 on :func:`build_basic_resnet_backbone`.
 
-    Like Detectron2's ``build_retinanet_resnet_fpn_backbone``, for any width. Reads ``MODEL.FPN``:
-    ``IN_FEATURES`` (the last of them must be res5), ``OUT_CHANNELS``, ``NORM`` and ``FUSE_TYPE``.
+    Like Detectron2's ``build_retinanet_resnet_fpn_backbone``, for any width.
     """
-    bottom_up = build_basic_resnet_backbone(cfg, input_shape)
+    return build_fpn(cfg, build_basic_resnet_backbone(cfg, input_shape))
+
+
+def build_fpn(cfg, bottom_up: Backbone) -> FPN:
+    """A feature pyramid p3 to p7 on any backbone with features res3, res4 and res5.
+
+    Reads ``MODEL.FPN``: ``IN_FEATURES`` (the last of them must be res5), ``OUT_CHANNELS``, ``NORM``
+    and ``FUSE_TYPE``.
+
+    Raises:
+        ConfigError: the backbone lacks one of the features.
+    """
     fpn = cfg.MODEL.FPN
-    top_channels = bottom_up.output_shape()["res5"].channels
+    available = bottom_up.output_shape()
+    for feature in (*fpn.IN_FEATURES, TOP_FEATURE):
+        if feature not in available:
+            raise ConfigError(
+                f'MODEL.FPN.IN_FEATURES: the backbone gives no feature "{feature}".'
+                f"{nearest(feature, available)}"
+            )
+    top_channels = available[TOP_FEATURE].channels
     return FPN(
         bottom_up=bottom_up,
         in_features=fpn.IN_FEATURES,

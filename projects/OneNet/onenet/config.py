@@ -26,6 +26,7 @@ def add_onenet_config(cfg: CN) -> None:
     _add_head_config(onenet)
     _add_assignment_config(onenet)
     _add_solver_config(cfg)
+    _add_timm_config(_child(cfg.MODEL, "TIMM"))
     # new: datasets of your own in COCO's format: [[name, json file, image folder], ...]
     cfg.DATASETS.REGISTER = []
     # new: all images of a batch are resized to one of MIN_SIZE_TRAIN, so that none is padded to
@@ -95,6 +96,14 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
     cfg.SOLVER.CHANNELS_LAST = False  # new: memory layout of the convolutions, faster on CPUs
     cfg.SOLVER.ACCUMULATE = 1  # new: a process takes its batch in this many parts, to save memory
+
+
+def _add_timm_config(timm: CN) -> None:
+    # new: for MODEL.BACKBONE.NAME build_timm_backbone and build_timm_fpn_backbone.
+    timm.NAME = "mobilenetv3_small_100"  # any that timm has with features_only
+    timm.OUT_FEATURES = ["res2", "res3", "res4", "res5"]  # res<n>: of stride 2^n
+    # A local file of timm's weights, read where MODEL.WEIGHTS is empty; never downloaded.
+    timm.WEIGHTS = ""
 
 
 def _child(parent: CN, name: str) -> CN:
