@@ -51,6 +51,10 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "onnxscript>=0.3",
     ],
+    # For MODEL.BACKBONE.NAME build_timm_backbone.
+    "timm": [
+        "timm>=1.0.7",
+    ],
 }
 
 

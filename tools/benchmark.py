@@ -1,11 +1,14 @@
 #!/usr/bin/env python
-"""Time iterations of training, of evaluation and of the data loader, on one device.
+"""Time training, evaluation and the data loader, and each stage of a detection.
 
 tools/benchmark.py --config-file configs/onenet_R50.yaml --task train,eval,data
 tools/benchmark.py --config-file configs/onenet_R50.yaml --task train,eval --size 512 853
+tools/benchmark.py --config-file configs/onenet_R50.yaml --task stages --batch 1 8
 
 The second form takes random images of that size, so that it needs no data. A training step has
-SOLVER.IMS_PER_BATCH images, one of evaluation a single image.
+SOLVER.IMS_PER_BATCH images, one of evaluation a single image. "stages" takes random images and
+weights, the square of INPUT.MIN_SIZE_TEST where no size is given, and runs in PyTorch and in
+onnxruntime, on the CPU and on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from onenet.data import check_datasets_available
 from onenet.engine import benchmark, exit_on_user_error, setup_cfg
 from onenet.engine.benchmark import Timing, measure
 from onenet.errors import nearest
+from onenet.export.benchmark import RUNTIMES, report_stages, time_stages
 
-TASKS = ("train", "eval", "data")
+TASKS = ("train", "eval", "data", "stages")
 CACHED_BATCHES = 20  # as many as are read before the clock runs
 
 
@@ -39,6 +43,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--iterations", type=int, default=50, metavar="N", help="default: 50")
     parser.add_argument("--warmup", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--batch", nargs="+", type=int, default=[1, 8], metavar="N", help="of stages, default: 1 8"
+    )
+    parser.add_argument(
+        "--runtime", nargs="+", choices=RUNTIMES, default=RUNTIMES, help="of stages, default: both"
+    )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
     )
@@ -81,17 +91,23 @@ def load_batches(
 def check_data(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Look for the datasets that will be read."""
     for task in args.task:
-        if task == "data" or not args.size:
+        if task == "data" or (task != "stages" and not args.size):
             names = cfg.DATASETS.TEST if task == "eval" else cfg.DATASETS.TRAIN
             check_datasets_available(names)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Time every task and print the table."""
+    """Time every task and print the tables."""
     args = parse_args(argv)
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
     check_data(cfg, args)
-    print(benchmark.report([run(task, cfg, args) for task in args.task]))
+    timings = [run(task, cfg, args) for task in args.task if task != "stages"]
+    if timings:
+        print(benchmark.report(timings))
+    if "stages" in args.task:
+        size = args.size or [cfg.INPUT.MIN_SIZE_TEST] * 2
+        rows = time_stages(cfg, size, args.batch, args.runtime, args.iterations, args.warmup)
+        print(report_stages(rows))
 
 
 if __name__ == "__main__":

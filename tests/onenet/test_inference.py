@@ -26,7 +26,7 @@ def test_order_is_that_of_the_official_post_processing(make_problem, k):
     expected = official_order(predictions, k)
     assert scores.shape == (3, min(k, 240))
     for actual, wanted in zip((boxes, scores, classes), expected, strict=True):
-        assert actual.equal(wanted)
+        torch.testing.assert_close(actual, wanted, rtol=1e-6, atol=0)  # a sigmoid's last bit
     assert (scores.diff(dim=1) <= 0).all()
 
 

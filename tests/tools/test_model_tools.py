@@ -37,6 +37,13 @@ def test_benchmark(run):
     assert [line.split()[1] for line in lines[-2:]] == ["train", "eval"]
 
 
+def test_benchmark_of_stages(run):
+    sizes = ["--size", 64, 96, "--batch", 1, 2, "--iterations", 1, "--warmup", 0]
+    runtime = ["--runtime", "pytorch"]
+    lines = run("benchmark.py", "--config-file", DIGITS, "--task", "stages", *sizes, *runtime)
+    assert [line.split("|")[3].strip() for line in lines[-2:]] == ["1", "2"]
+
+
 def test_missing_data_is_told_before_anything_else(run, capsys):
     with pytest.raises(SystemExit):
         run("benchmark.py", "--config-file", DIGITS, "--task", "data", "DATASETS.TRAIN", "('no',)")

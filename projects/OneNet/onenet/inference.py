@@ -7,14 +7,15 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
+from .geometry import gather_samples
 from .structures import Predictions
 
 
 def top_detections(predictions: Predictions, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """The k (sample, class) pairs of highest score in each image.
 
-    First the k best samples of every class, then the k best of those, which together are the k best
-    of all; this is also how the official implementation orders them.
+    A sample of one of these pairs is among the k with the best single class, since k better samples
+    would have k better pairs; so the classes of only these k are sorted.
 
     Args:
         predictions: logits (B, R, K), boxes (B, R, 4) and perhaps quality (B, R).
@@ -23,15 +24,20 @@ def top_detections(predictions: Predictions, k: int) -> tuple[Tensor, Tensor, Te
     Returns:
         boxes (B, k, 4) in pixels, scores (B, k) in [0, 1], descending, classes (B, k) int64.
     """
-    scores = predictions.logits.transpose(1, 2).sigmoid()
-    if predictions.quality is not None:
-        scores = scores * predictions.quality.sigmoid()[:, None]
-    scores, sample = scores.topk(min(k, scores.shape[2]), dim=2)
-    per_class = scores.shape[2]
-    scores, index = scores.flatten(1).topk(min(k, per_class * scores.shape[1]), dim=1)
-    sample = sample.flatten(1).gather(1, index)
-    boxes = predictions.boxes.gather(1, sample[..., None].expand(-1, -1, 4))
-    return boxes, scores, torch.div(index, per_class, rounding_mode="floor")
+    logits, quality = predictions.logits, predictions.quality
+    num_classes = logits.shape[2]
+    best = logits.amax(dim=2)
+    if quality is not None:
+        best = best.sigmoid() * quality.sigmoid()
+    samples = torch.sym_min(k, best.shape[1])  # sizes are symbols in an export
+    sample = best.topk(samples, dim=1).indices
+    scores = gather_samples(logits, sample).sigmoid()
+    if quality is not None:
+        scores = scores * gather_samples(quality, sample).sigmoid()[..., None]
+    scores, pair = scores.flatten(1).topk(torch.sym_min(k, samples * num_classes), dim=1)
+    row = torch.div(pair, num_classes, rounding_mode="floor")
+    boxes = gather_samples(predictions.boxes, sample.gather(1, row))
+    return boxes, scores, pair - row * num_classes
 
 
 def to_instances(

@@ -7,7 +7,7 @@ another runtime say, need no more than that: :func:`measure` times any of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from statistics import median
@@ -54,16 +54,30 @@ def measure(
         iterations: how often it is timed.
         warmup: how often it is called before that.
     """
-    for _ in range(warmup):
-        iteration()
-    seconds = []
-    for _ in range(iterations):
-        _wait_for_gpu()
-        start = time.perf_counter()
-        iteration()
-        _wait_for_gpu()
-        seconds.append(time.perf_counter() - start)
+    seconds = measure_in_turns({name: iteration}, iterations, warmup)[name]
     return Timing(name, median(seconds), max(seconds), images)
+
+
+def measure_in_turns(
+    functions: Mapping[str, Callable[[], object]], iterations: int, warmup: int
+) -> dict[str, list[float]]:
+    """Time functions one after the other, over and over: other load hits them alike.
+
+    Returns:
+        The seconds of each call, by the name of the function.
+    """
+    for _ in range(warmup):
+        for function in functions.values():
+            function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(iterations):
+        for name, function in functions.items():
+            _wait_for_gpu()
+            start = time.perf_counter()
+            function()
+            _wait_for_gpu()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def _wait_for_gpu() -> None:

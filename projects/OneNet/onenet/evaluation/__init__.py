@@ -11,6 +11,7 @@ from .diagnosis import (
     score_histogram,
 )
 from .nms_evaluator import NMSDiagnosisEvaluator, class_wise_nms
+from .predictor import evaluate_predictor
 
 __all__ = [
     "CrowdHumanEvaluator",
@@ -19,6 +20,7 @@ __all__ = [
     "build_evaluator",
     "class_wise_nms",
     "diagnose",
+    "evaluate_predictor",
     "match_detections",
     "merge_matches",
     "recall_threshold",

@@ -2,6 +2,7 @@
 
 from .export import SUFFIXES, export_model
 from .graph import DetectionGraph
+from .quantization import quantize
 from .verify import Verification
 
-__all__ = ["SUFFIXES", "DetectionGraph", "Verification", "export_model"]
+__all__ = ["SUFFIXES", "DetectionGraph", "Verification", "export_model", "quantize"]

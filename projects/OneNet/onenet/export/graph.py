@@ -10,7 +10,8 @@ from detectron2.structures import Boxes
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
-from ..geometry import gather_samples, grid_points
+from ..geometry import grid_points
+from ..inference import top_detections
 from ..meta_arch import MIN_SIZE_DIVISIBILITY, OneNet
 from ..structures import Predictions
 
@@ -51,12 +52,16 @@ class DetectionGraph(nn.Module):
             boxes (B, k, 4) in pixels of ``images``, inside of them; scores (B, k), descending;
             classes (B, k) int64. k is ``TEST.DETECTIONS_PER_IMAGE``, or R * K where that is less.
         """
-        model, size = self.model, images.shape[-2:]
+        boxes, scores, classes = top_detections(self.predict(images), self.model.max_detections)
+        return clip_boxes_to_image(boxes, images.shape[-2:]), scores, classes
+
+    def predict(self, images: Tensor) -> Predictions:
+        """All of it before the top-k: predictions at R samples."""
+        model = self.model
         padded = self.pad((images.float() - model.pixel_mean) / model.pixel_std)
         features = model.backbone(padded)
         stages, _ = model.head([features[name] for name in model.in_features])
-        boxes, scores, classes = select(stages[0].float(), model.max_detections)
-        return clip_boxes_to_image(boxes, size), scores, classes
+        return stages[0].float()
 
     def pad(self, images: Tensor) -> Tensor:
         """Fill up with zeros to the next multiple of what the backbone divides by.
@@ -72,29 +77,6 @@ class DetectionGraph(nn.Module):
             images = images.index_select(dim, index.clamp(max=size - 1))
             images = images * (inside[:, None] if dim == 2 else inside)
         return images
-
-
-def select(predictions: Predictions, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The k best (sample, class) pairs, as :func:`onenet.inference.top_detections` finds them.
-
-    Its way, the k best of each class first, is slow where classes are many. But a sample of one of
-    the k best pairs is among the k with the best single class, since k better samples would have k
-    better pairs; so the classes of only these are sorted.
-    """
-    logits, quality = predictions.logits, predictions.quality
-    num_classes = logits.shape[2]
-    best = logits.amax(dim=2)
-    if quality is not None:
-        best = best.sigmoid() * quality.sigmoid()
-    samples = torch.sym_min(k, best.shape[1])
-    sample = best.topk(samples, dim=1).indices
-    scores = gather_samples(logits, sample).sigmoid()
-    if quality is not None:
-        scores = scores * gather_samples(quality, sample).sigmoid()[..., None]
-    scores, pair = scores.flatten(1).topk(torch.sym_min(k, samples * num_classes), dim=1)
-    row = torch.div(pair, num_classes, rounding_mode="floor")
-    boxes = gather_samples(predictions.boxes, sample.gather(1, row))
-    return boxes, scores, pair - row * num_classes
 
 
 class SymbolicAnchors(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,7 +49,7 @@ def to_onnx(program: ExportedProgram, properties: dict[str, str]) -> ModelProto:
     """
     import onnx
 
-    model = _translate(program).model_proto
+    model = translate(program, INPUTS, OUTPUTS)
     del model.graph.value_info[:]  # in terms of names that are replaced
     for value in (*model.graph.input, *model.graph.output):
         for size, name in zip(value.type.tensor_type.shape.dim, SHAPES[value.name], strict=True):
@@ -59,16 +60,27 @@ def to_onnx(program: ExportedProgram, properties: dict[str, str]) -> ModelProto:
     return model
 
 
-def _translate(program: ExportedProgram) -> torch.onnx.ONNXProgram:
+def translate(
+    program: ExportedProgram, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
+) -> ModelProto:
+    """Translate any program, as it is.
+
+    Args:
+        program: of ``torch.export``.
+        inputs, outputs: their names; PyTorch's own if empty.
+
+    Raises:
+        UserError: the installed PyTorch and onnxscript cannot do it.
+    """
     import onnxscript
 
     deformable = _is_deformable(program)
     try:
-        return torch.onnx.export(
+        result = torch.onnx.export(
             program,
             dynamo=True,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
+            input_names=inputs or None,
+            output_names=outputs or None,
             opset_version=DEFORMABLE_OPSET if deformable else OPSET,
             custom_translation_table=_translations() if deformable else None,
             optimize=True,
@@ -80,6 +92,7 @@ def _translate(program: ExportedProgram) -> torch.onnx.ONNXProgram:
             f"translate the model to ONNX ({type(error).__name__}); PyTorch 2.15 with onnxscript "
             "0.7 can"
         ) from error
+    return result.model_proto
 
 
 def save_onnx(model: ModelProto, path: str | os.PathLike) -> None:

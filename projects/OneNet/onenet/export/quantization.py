@@ -1,0 +1,115 @@
+"""Make the convolutions of an exported model compute with 8 bits."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from ..errors import UserError
+from ..predict.base import Image, load_image
+from ..predict.onnx_predictor import OnnxPredictor, open_session
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+CONVOLUTION = "Conv"
+QUANTIZED = "QuantizeLinear"
+# What else has 8-bit kernels in onnxruntime's CPU provider and stands between convolutions.
+# Transposed and deformable convolutions have none; they stay in float32.
+BETWEEN = ("Relu", "Clip", "Add", "MaxPool")
+
+Feed: TypeAlias = "dict[str, np.ndarray]"
+
+
+def quantize(model: str | os.PathLike, output: str | os.PathLike, images: Sequence[Image]) -> None:
+    """Write a model of 8-bit convolutions ("QDQ"), calibrated on images.
+
+    Static quantisation: the range of every activation is what it is on the images, so they should
+    be like those to come. Weights have a scale for each output channel. They use 7 bits, because
+    with 8 the sums of x86 processors without VNNI would overflow. What makes boxes of the
+    network's outputs and picks the best of them stays in float32.
+
+    Args:
+        model: a file of ``tools/export_onnx.py``.
+        output: the file to write; it gets the metadata of ``model``.
+        images: what :class:`OnnxPredictor` takes.
+
+    Raises:
+        UserError: a file or an image cannot be used, or a package is missing. There is no such
+            file then, and one that was there before is untouched.
+    """
+    output = Path(output)
+    _check(output, images)
+    predictor = OnnxPredictor(model)
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    except ImportError as error:
+        raise UserError(f"{error}: pip install 'onnx' 'onnxruntime'") from None
+    graph = onnx.load(os.fspath(model))
+    nodes = nodes_to_quantize(graph)
+    if not nodes or any(node.op_type == QUANTIZED for node in graph.graph.node):
+        raise UserError(f"{model}: has no convolutions, or has them in 8 bits already")
+    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+    logging.disable(logging.WARNING)  # it recommends what the exporter has done
+    try:
+        quantize_static(
+            graph,
+            partial,
+            _Calibration(predictor, images),
+            quant_format=QuantFormat.QDQ,
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        open_session(partial)
+        os.replace(partial, output)
+    finally:
+        logging.disable(logging.NOTSET)
+        partial.unlink(missing_ok=True)
+
+
+def nodes_to_quantize(model: ModelProto) -> list[str]:
+    """Names of the convolutions and of what stands between them, by the graph's own order."""
+    derived: set[str] = set()  # tensors that depend on a convolution
+    for node in model.graph.node:
+        if node.op_type == CONVOLUTION or derived.intersection(node.input):
+            derived.update(node.output)
+    needed: set[str] = set()  # tensors that a convolution depends on
+    names = []
+    for node in reversed(model.graph.node):
+        leads_to_one = bool(needed.intersection(node.output))
+        between = leads_to_one and bool(derived.intersection(node.input))
+        if node.op_type == CONVOLUTION or leads_to_one:
+            needed.update(node.input)
+        if node.op_type == CONVOLUTION or (between and node.op_type in BETWEEN):
+            names.append(node.name)
+    return names[::-1]
+
+
+def _check(output: Path, images: Sequence[Image]) -> None:
+    if output.suffix != ".onnx":
+        raise UserError(f"--output {output}: must end in .onnx")
+    if not output.absolute().parent.is_dir():
+        raise UserError(f"--output {output}: there is no folder {output.absolute().parent}")
+    if not len(images):
+        raise UserError("there are no images to calibrate on")
+
+
+class _Calibration:
+    """What onnxruntime calls a ``CalibrationDataReader``: one batch of one image a call."""
+
+    def __init__(self, predictor: OnnxPredictor, images: Iterable[Image]):
+        (self.input,) = predictor.session.get_inputs()
+        self.batches = (predictor.prepare(load_image(image))[None] for image in images)
+
+    def get_next(self) -> Feed | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {self.input.name: batch}
