@@ -22,7 +22,8 @@ from detect import CocoResults, Painter
 from onenet.engine import check_weights, exit_on_user_error, setup_cfg
 from onenet.errors import UserError
 from onenet.predict import BasePredictor, OnnxPredictor, Predictor
-from pictures import list_images, output_files, process_images
+from outputs import make_folder, picture_files
+from pictures import list_images, process_images
 from video import process_video, require_display
 
 RESULTS_SUFFIX = ".json"
@@ -44,11 +45,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--output", type=Path, help="folder, file or COCO results (.json); without it, a window"
     )
     parser.add_argument(
-        "--confidence-threshold", type=float, default=0.4, metavar="SCORE", help="default: 0.4"
+        "--confidence-threshold", type=fraction, default=0.4, metavar="SCORE", help="default: 0.4"
     )
-    parser.add_argument("--scale", type=float, default=1.0, help="enlargement, default: 1")
+    parser.add_argument("--scale", type=positive, default=1.0, help="enlargement, default: 1")
     parser.add_argument(
-        "--compare-nms", type=float, metavar="IOU", help="beside it, what NMS would leave"
+        "--compare-nms", type=fraction, metavar="IOU", help="beside it, what NMS would leave"
     )
     parser.add_argument(
         "--providers", nargs="+", metavar="NAME", help="of onnxruntime, default: the CPU's"
@@ -57,6 +58,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides"
     )
     return parser.parse_args(argv)
+
+
+def fraction(text: str) -> float:
+    """The type of an argument from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """The type of an argument above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def is_results_file(output: Path) -> bool:
+    """Whether to write COCO results, and no pictures."""
+    return output.suffix == RESULTS_SUFFIX and not output.is_dir()
 
 
 def build_predictor(args: argparse.Namespace) -> BasePredictor:
@@ -71,6 +93,8 @@ def build_predictor(args: argparse.Namespace) -> BasePredictor:
             raise UserError("--opts: an exported model has no config; leave it out.")
         chosen = {"providers": args.providers} if args.providers else {}
         return OnnxPredictor(args.model, threshold=threshold, **chosen)
+    if args.providers:
+        raise UserError("--providers: they run an exported model; leave it out.")
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
     if cfg.MODEL.WEIGHTS and "ImageNetPretrained" not in cfg.MODEL.WEIGHTS:
         check_weights(cfg)
@@ -84,19 +108,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 1 if some input could not be used, which then has been named.
     """
     args = parse_args(argv)
+    as_results = args.output is not None and is_results_file(args.output)
+    if as_results and args.compare_nms is not None:
+        raise UserError("--compare-nms: it draws pictures, and a .json has none; leave it out.")
     if args.output is None:
         require_display()
     images, failures = list_images(args.input or ())
     if args.input and not images:
         raise UserError(failures[0])
     predictor = build_predictor(args)
-    as_results = args.output is not None and args.output.suffix == RESULTS_SUFFIX
     if as_results:
+        make_folder(args.output.parent)
         detect = CocoResults(predictor)
     else:
         detect = Painter(predictor, args.scale, args.compare_nms)
     if args.input:
-        files = output_files(images, args.output) if args.output and not as_results else []
+        files = picture_files(images, args.output) if args.output and not as_results else []
         failures += process_images(images, detect, files)
     else:
         failures += process_video(args.video_input, detect, None if as_results else args.output)

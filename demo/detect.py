@@ -30,7 +30,7 @@ class Painter:
     scale: float = 1.0
     nms_threshold: float | None = None
 
-    def __call__(self, image: np.ndarray, name: str = "") -> np.ndarray:
+    def __call__(self, image: np.ndarray, index: int, name: str = "") -> np.ndarray:
         found = self.predictor(image)
         pictures = [self.draw(image, found)]
         if self.nms_threshold is not None:
@@ -60,22 +60,21 @@ def suppress(found: Detections, threshold: float) -> Detections:
 class CocoResults:
     """Collects detections in COCO's results format.
 
-    Image and category ids count from 0, in the order of the inputs and of the model's classes;
-    names stand beside them, which COCO's tools ignore.
+    Image and category ids count from 0, in the order of the inputs (those that cannot be read keep
+    theirs) and of the model's classes; names stand beside them, which COCO's tools ignore.
     """
 
     predictor: BasePredictor
-    images: int = 0
     lines: list[dict] = field(default_factory=list)
 
-    def __call__(self, image: np.ndarray, name: str = "") -> None:
+    def __call__(self, image: np.ndarray, index: int, name: str = "") -> None:
         found = self.predictor(image)
         for (x1, y1, x2, y2), score, label in zip(
             found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True
         ):
             self.lines.append(
                 {
-                    "image_id": self.images,
+                    "image_id": index,
                     "category_id": label,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "score": score,
@@ -83,11 +82,9 @@ class CocoResults:
                     "category_name": self.predictor.class_names[label],
                 }
             )
-        self.images += 1
 
     def write(self, path: Path) -> None:
         """Write the JSON file, which appears under its name when it is complete."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text(json.dumps(self.lines, ensure_ascii=False))
         os.replace(partial, path)

@@ -12,15 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 from onenet.errors import UserError
+from outputs import make_folder
 from tqdm import tqdm
 
 CODECS = {".avi": "MJPG", ".mkv": "mp4v", ".mp4": "mp4v"}  # which OpenCV writes everywhere
 DEFAULT_SUFFIX = ".mp4"
 DEFAULT_FPS = 25.0  # where the source does not tell
+LENGTH_TOLERANCE = 0.02  # what a file says of its length is an estimate, not a wrong one by more
 CAMERA = 0
 WINDOW = "detections (q to quit)"
 
-# BGR image (and its name) -> BGR picture of what is in it, or None if that is kept elsewhere.
+# BGR image, its place among the inputs (and its name) -> BGR picture of what is in it, or None if
+# that is kept elsewhere.
 Detector = Callable[..., "np.ndarray | None"]
 Sink = Callable[[np.ndarray], bool]  # takes a picture, and says whether there may be more
 
@@ -56,7 +59,7 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
 
     Args:
         path: a video file; None is the camera, which goes on until Ctrl-C.
-        detect: frame -> picture, or None where none is wanted.
+        detect: frame, its number -> picture, or None where none is wanted.
         output: a video file or a folder; None is a window.
 
     Returns:
@@ -66,6 +69,8 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
         UserError: it cannot be opened, or not be written.
     """
     file = _output_file(path, output) if output else None
+    if path is not None and not os.path.isfile(path):
+        raise UserError(f"{path}: there is no such file")
     capture = cv2.VideoCapture(CAMERA if path is None else path)
     if not capture.isOpened():
         reason = "there is no camera" if path is None else f"{path}: not a readable, complete video"
@@ -78,17 +83,21 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
         tqdm(total=announced or None, unit="image") as bar,
         suppress(KeyboardInterrupt) if path is None else nullcontext(),
     ):
-        for frame in _frames(capture):
-            picture = detect(frame)
+        for index, frame in enumerate(_frames(capture)):
+            picture = detect(frame, index)
             stopped = picture is not None and not sink(picture)
             bar.update()
             if stopped:
                 break
-    # What a file says of its length is an estimate, but not one that is wrong by seconds.
-    incomplete = bar.n == 0 or announced - bar.n > fps
-    if path is not None and not stopped and incomplete:
+    if path is not None and not stopped and _is_incomplete(bar.n, announced, fps):
         return [f"{path}: ends after {bar.n} of {announced} frames"]
     return []
+
+
+def _is_incomplete(frames: int, announced: int, fps: float) -> bool:
+    """Whether a video has fewer frames than it says: a second of them, or one in fifty."""
+    tolerated = min(fps, max(1, announced * LENGTH_TOLERANCE))
+    return frames == 0 or announced - frames > tolerated
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
@@ -112,7 +121,7 @@ def _output_file(path: str | None, output: Path) -> Path:
         file = output / f"{Path(path).stem if path else 'webcam'}{DEFAULT_SUFFIX}"
     if path is not None and file.resolve() == Path(path).resolve():
         raise UserError(f"--output {output}: the video would replace its input")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     return file
 
 

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from onenet import UserError
 
-NOTHING = 1.1  # a threshold above every score
+NOTHING = 1.0  # a threshold above every score
 DEMO = Path(__file__).parents[2] / "demo" / "demo.py"
 
 
@@ -105,6 +106,53 @@ def test_nothing_to_do_is_an_error(demo, tmp_path):
         demo("--input", tmp_path, "--output", tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["out", "out.json", "out/a.png"])
+def test_an_output_that_cannot_be_is_named_before_any_work(
+    demo, noise, tmp_path, monkeypatch, name
+):
+    source = write_image(tmp_path / "a.png", noise(32, 32))
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("detect.CocoResults.__call__", None)
+    monkeypatch.setattr("detect.Painter.__call__", None)
+    with pytest.raises(UserError, match="--output: no folder .*file"):
+        demo("--input", source, "--output", tmp_path / "file" / name)
+
+
+def test_a_picture_that_cannot_be_written_is_named_and_the_others_done(
+    demo, noise, tmp_path, capsys
+):
+    for name in "ab":
+        write_image(tmp_path / "in" / f"{name}.png", noise(32, 32))
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    assert demo("--input", tmp_path / "in", "--output", tmp_path / "out") == 1
+    assert "a.png: Is a directory" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--scale", 0), ("--scale", "nan"), ("--confidence-threshold", 40), ("--compare-nms", -0.1)],
+)
+def test_numbers_out_of_range_are_refused(demo, capsys, option, value):
+    with pytest.raises(SystemExit):
+        demo("--input", "a.png", "--output", "out", option, value)
+    assert f"argument {option}: {value} is not" in capsys.readouterr().err
+
+
+def test_options_that_would_do_nothing_are_refused(demo, noise, tmp_path):
+    source = write_image(tmp_path / "a.png", noise(32, 32))
+    with pytest.raises(UserError, match="--providers"):
+        demo("--input", source, "--output", tmp_path / "o", "--providers", "CPUExecutionProvider")
+    with pytest.raises(UserError, match="--compare-nms"):
+        demo("--input", source, "--output", tmp_path / "o.json", "--compare-nms", 0.5)
+
+
+def test_without_a_camera_it_says_so(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr("cv2.VideoCapture.isOpened", lambda capture: False)
+    with pytest.raises(UserError, match="there is no camera"):
+        demo("--webcam", "--output", tmp_path / "out.mp4")
+
+
 @pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])
 def test_a_detector_must_be_trained(demo, noise, tmp_path, weights):
     source = write_image(tmp_path / "a.png", noise(32, 32))
@@ -178,9 +226,22 @@ def test_a_video_that_ends_early_is_named(demo, tmp_path, capsys):
     assert f"in.avi: ends after {len(frames)} of 40 frames" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mkv", "mp4v")])
+def test_a_short_video_that_ends_early_is_named_too(demo, tmp_path, capsys, suffix, codec):
+    source = write_video(tmp_path / f"in{suffix}", 20, size=(64, 64), fps=30.0, codec=codec)
+    arguments = ["--video-input", source, "--output", tmp_path / "results.json"]
+    assert demo(*arguments) == 0
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    assert demo(*arguments) == 1
+    assert re.search(r"in.w+: ends after d+ of 20 frames", capsys.readouterr().err)
+
+
 def test_what_is_no_video_is_named(demo, noise, tmp_path):
     source = tmp_path / "in.avi"
     source.write_text("no video")
+    with pytest.raises(UserError, match=r"none.avi: there is no such file"):
+        demo("--video-input", tmp_path / "none.avi", "--output", tmp_path / "out")
     with pytest.raises(UserError, match=r"in.avi: not a readable"):
         demo("--video-input", source, "--output", tmp_path / "out")
     with pytest.raises(UserError, match=r"must end in .avi, .mkv, .mp4"):
@@ -193,7 +254,7 @@ def test_what_is_no_video_is_named(demo, noise, tmp_path):
 def test_nothing_is_left_of_an_interrupted_video(tmp_path, demo):
     import video
 
-    def detect(frame):
+    def detect(frame, index):
         if frame.mean() > 5:
             raise KeyboardInterrupt
         return frame

@@ -23,11 +23,11 @@ def write_image(path, level, size=(16, 24)):
 
 
 def test_results_in_cocos_format(demo, tmp_path):
-    write_image(tmp_path / "a.png", 20)
+    (tmp_path / "a.png").touch()
     write_image(tmp_path / "b.png", 255)
-    (tmp_path / "c.png").touch()
+    write_image(tmp_path / "c.png", 20)
     output = tmp_path / "found" / "results.json"
-    assert demo("--input", tmp_path, "--output", output) == 1  # for c.png
+    assert demo("--input", tmp_path, "--output", output) == 1  # for a.png
     (line,) = json.loads(output.read_text())
     assert (line["image_id"], line["category_id"], line["category_name"]) == (1, 0, "bright")
     assert line["bbox"] == pytest.approx([0, 0, 4, 8])
