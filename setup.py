@@ -55,6 +55,10 @@ EXTRAS = {
     "timm": [
         "timm>=1.0.7",
     ],
+    # For the tests of demo/web in a browser, which is yours to install.
+    "web": [
+        "playwright>=1.49",
+    ],
 }
 
 

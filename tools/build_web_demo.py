@@ -29,7 +29,8 @@ from onenet.predict import OnnxPredictor, read_image
 PAGE = Path(__file__).resolve().parents[1] / "demo" / "web"
 SOURCES = ("index.html", "app.js", "detector.js", "model_card.js", "preprocess.js")
 RUNTIME = PAGE / "node_modules" / "onnxruntime-web" / "dist"
-MODULE, BINARY = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+MODULES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs")  # the former loads the latter
+BINARY = "ort-wasm-simd-threaded.wasm"
 MAX_BYTES = 10_000_000  # of all files, as they travel
 
 
@@ -61,7 +62,7 @@ def collect(model: str, image: str | None, runtime: Path) -> dict[str, bytes]:
     sample = read_image(image) if image else digit_scenes()[0]
     return {
         **{name: (PAGE / name).read_bytes() for name in SOURCES},
-        MODULE: (runtime / MODULE).read_bytes(),
+        **{name: (runtime / name).read_bytes() for name in MODULES},
         f"{BINARY}.gz": compress((runtime / BINARY).read_bytes()),
         "model.onnx.gz": compress(halved.SerializeToString()),
         "sample.png": cv2.imencode(".png", sample)[1].tobytes(),

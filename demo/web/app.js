@@ -1,9 +1,12 @@
 // The page: load the runtime, the model and a sample; draw what is found in the image.
 
-import * as ort from "./ort.wasm.bundle.min.mjs";
+import * as ort from "./ort.wasm.min.mjs";
 import { Detector } from "./detector.js";
 
-const COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324"];
+const COLORS = [
+  "#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4",
+  "#008080", "#9a6324", "#808000", "#000075", "#b0005a",
+];
 const element = (selector) => document.querySelector(selector);
 const status = element("[role=status]");
 let detector, picture;

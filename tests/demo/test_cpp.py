@@ -52,3 +52,14 @@ def test_a_model_that_is_not_ours_is_refused(detect, model_file):
     _, errors, code = detect(model_file(None, "other.onnx"), 0.4, "a.png")
     assert "not a model of this project" in errors
     assert code == 1
+
+
+def test_a_trained_model_detects_the_same(detect, trained_model, scenes, expected, assert_same):
+    output, _, _ = detect(trained_model, 0.2, *scenes)
+    lines = [line.split() for line in output.splitlines()]
+    for file, found in zip(scenes, expected, strict=True):
+        mine = [
+            (int(x[1]), float(x[2]), list(map(float, x[3:]))) for x in lines if x[0] == str(file)
+        ]
+        resized = cv2.imread(str(file)).shape[0] != 160  # by a filter that is not quite the same
+        assert_same(found, mine, *((0.1, 2) if resized else (1e-4, 1e-2)))

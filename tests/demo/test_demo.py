@@ -177,12 +177,18 @@ def test_without_display_or_output_it_says_so(demo, noise, tmp_path, monkeypatch
         demo("--input", source)
 
 
-def write_video(path, frames, size=(32, 48), fps=10.0, codec="MJPG"):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size[::-1])
-    for index in range(frames):
-        writer.write(np.full((*size, 3), 20 * index % 256, np.uint8))
+def write_video(path, pictures, fps=10.0, codec="MJPG"):
+    size = pictures[0].shape[1::-1]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
+    for picture in pictures:
+        writer.write(picture)
     writer.release()
     return path
+
+
+def shades(count):
+    """Pictures that become lighter."""
+    return [np.full((32, 48, 3), 20 * index % 256, np.uint8) for index in range(count)]
 
 
 def read_video(path):
@@ -197,7 +203,7 @@ def read_video(path):
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4"])
 def test_a_video_becomes_a_video(demo, tmp_path, suffix):
-    source = write_video(tmp_path / "in.avi", 6)
+    source = write_video(tmp_path / "in.avi", shades(6))
     output = tmp_path / "folder" / f"out{suffix}"
     arguments = ["--video-input", source, "--output", output, "--confidence-threshold", NOTHING]
     assert demo(*arguments) == 0
@@ -210,14 +216,14 @@ def test_a_video_becomes_a_video(demo, tmp_path, suffix):
 
 
 def test_a_video_goes_into_a_folder_under_its_name(demo, tmp_path):
-    source = write_video(tmp_path / "in.avi", 2)
+    source = write_video(tmp_path / "in.avi", shades(2))
     assert demo("--video-input", source, "--output", tmp_path / "out", "--scale", 2) == 0
     frames, _ = read_video(tmp_path / "out" / "in.mp4")
     assert frames[0].shape == (64, 96, 3)
 
 
 def test_a_video_that_ends_early_is_named(demo, tmp_path, capsys):
-    source = write_video(tmp_path / "in.avi", 40)
+    source = write_video(tmp_path / "in.avi", shades(40))
     content = source.read_bytes()
     source.write_bytes(content[: len(content) * 3 // 5])
     assert demo("--video-input", source, "--output", tmp_path / "out.avi") == 1
@@ -228,13 +234,14 @@ def test_a_video_that_ends_early_is_named(demo, tmp_path, capsys):
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mkv", "mp4v")])
 def test_a_short_video_that_ends_early_is_named_too(demo, tmp_path, capsys, suffix, codec):
-    source = write_video(tmp_path / f"in{suffix}", 20, size=(64, 64), fps=30.0, codec=codec)
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    source = write_video(tmp_path / f"in{suffix}", pictures, fps=30.0, codec=codec)
     arguments = ["--video-input", source, "--output", tmp_path / "results.json"]
     assert demo(*arguments) == 0
     content = source.read_bytes()
     source.write_bytes(content[: len(content) // 2])
     assert demo(*arguments) == 1
-    assert re.search(r"in.w+: ends after d+ of 20 frames", capsys.readouterr().err)
+    assert re.search(r"in\.\w+: ends after \d+ of 20 frames", capsys.readouterr().err)
 
 
 def test_what_is_no_video_is_named(demo, noise, tmp_path):
@@ -259,7 +266,7 @@ def test_nothing_is_left_of_an_interrupted_video(tmp_path, demo):
             raise KeyboardInterrupt
         return frame
 
-    source = write_video(tmp_path / "in.avi", 6)
+    source = write_video(tmp_path / "in.avi", shades(6))
     with pytest.raises(KeyboardInterrupt):
         video.process_video(str(source), detect, tmp_path / "out.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["in.avi"]

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from onenet.predict import BasePredictor, ModelCard, OnnxPredictor
@@ -21,6 +22,7 @@ FOUND = {
 }
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js here")
+installed = pytest.mark.skipif(not RUNTIME.exists(), reason="npm install --prefix demo/web")
 
 
 class Pretended(BasePredictor):
@@ -50,7 +52,7 @@ def outputs(tmp_path):
     return path
 
 
-def assert_same(detections, found, names):
+def assert_equal(detections, found, names):
     assert [x["name"] for x in detections] == [names[label] for label in found.classes]
     np.testing.assert_allclose([x["score"] for x in detections], found.scores, atol=1e-3)
     np.testing.assert_allclose([x["box"] for x in detections], found.boxes, atol=1e-2)
@@ -76,7 +78,7 @@ def test_it_prepares_images_and_reads_outputs_as_python_does(
     prepared = np.array(result["prepared"]).reshape(3, *result["size"].values())
     assert prepared.shape == expected.shape
     assert np.abs(prepared - expected.astype(int)).max() <= 1  # they round in other precisions
-    assert_same(result["detections"], predictor(image), card.class_names)
+    assert_equal(result["detections"], predictor(image), card.class_names)
 
 
 def test_images_may_stay_as_they_are(model_file, outputs, noise):
@@ -100,11 +102,19 @@ def test_files_that_are_no_model_are_refused(model_file, outputs, noise, tmp_pat
     assert error.startswith("not a model of this project")
 
 
+@installed
 def test_it_detects_what_python_detects(model_file, noise):
-    if not RUNTIME.exists():
-        pytest.skip("no onnxruntime-web: npm install --prefix demo/web")
     image = noise(40, 60) // 2 + 120
     result = run_core(model_file(CARD), image, RUNTIME)
     found = OnnxPredictor(model_file(CARD))(image)
     assert len(found) == 1
-    assert_same(result["detections"], found, CARD.class_names)
+    assert_equal(result["detections"], found, CARD.class_names)
+
+
+@installed
+def test_a_trained_model_detects_the_same(trained_model, scenes, expected, assert_same):
+    classes = {name: label for label, name in enumerate(OnnxPredictor(trained_model).class_names)}
+    for file, found in list(zip(scenes, expected, strict=True))[::4]:
+        detections = run_core(trained_model, cv2.imread(str(file)), RUNTIME)["detections"]
+        mine = [(classes[x["name"]], x["score"], x["box"]) for x in detections]
+        assert_same(found, mine, 1e-3, 1e-2)

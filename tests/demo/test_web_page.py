@@ -5,6 +5,7 @@ import http.server
 import runpy
 import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ pytest.importorskip("onnx")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 BUILD = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "build_web_demo.py"))
-READY_MS = 60_000
+READY_MS = 120_000
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
     pytest.mark.skipif(not BUILD["RUNTIME"].is_dir(), reason="npm install --prefix demo/web"),
@@ -28,19 +29,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def site(model_file, tmp_path_factory):
-    """The address of the page with the tiny model, and bright noise for a sample."""
-    folder = tmp_path_factory.mktemp("site")
-    sample = folder / "bright.png"
-    cv2.imwrite(str(sample), np.full((40, 60, 3), 220, np.uint8))
-    arguments = ["--model", model_file(), "--image", sample, "--output", folder / "site"]
-    BUILD["main"](list(map(str, arguments)))
-    handler = functools.partial(Handler, directory=str(folder / "site"))
+@contextmanager
+def serve(model, sample, folder):
+    """Build the site, and give its address."""
+    BUILD["main"](["--model", str(model), "--image", str(sample), "--output", str(folder)])
+    handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(model_file, tmp_path_factory):
+    """The address of the page with the tiny model, and a bright sample."""
+    folder = tmp_path_factory.mktemp("site")
+    sample = folder / "bright.png"
+    cv2.imwrite(str(sample), np.full((40, 60, 3), 220, np.uint8))
+    with serve(model_file(), sample, folder / "site") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +115,20 @@ def test_what_cannot_be_used_is_named_and_the_page_goes_on(page, model_file, tmp
     expect_status(page, "broken.onnx: not a model of this project")
     page.set_input_files("#model", model_file())
     expect_status(page, "sample: 1 found")
+
+
+def test_a_trained_model_detects_the_same(
+    browser, trained_model, scenes, expected, assert_same, tmp_path
+):
+    classes = {name: label for label, name in enumerate(OnnxPredictor(trained_model).class_names)}
+    page = browser.new_page()
+    with serve(trained_model, scenes[0], tmp_path / "site") as address:
+        page.goto(address)
+        expect_status(page, "sample: ")
+        page.locator("#threshold").fill("0.2")
+        for file, found in zip(scenes, expected, strict=True):
+            page.set_input_files("#image", file)
+            expect_status(page, f"{file.name}: ")
+            mine = [(classes[x["name"]], x["score"], x["box"]) for x in table(page)]
+            assert_same(found, mine, 2e-3, 0.1)  # its weights are halved, and it prints few digits
+    page.close()
