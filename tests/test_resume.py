@@ -23,7 +23,7 @@ INPUT:
 SOLVER:
   {IMS_PER_BATCH: 2, MAX_ITER: 45, STEPS: [30], BASE_LR: 0.001, CHANNELS_LAST: True,
    CHECKPOINT_PERIOD: 9}
-TEST: {EVAL_PERIOD: 18}
+TEST: {EVAL_PERIOD: 18, ASSIGNMENT_PROBE: 4}
 SEED: 7
 VERSION: 2
 """
@@ -113,6 +113,13 @@ def test_the_log_is_the_same(whole, interrupted):
     assert [record["iteration"] for record in logged(whole)] == [17, 19, 35, 39, 44, 45]
     for record, expected in zip(logged(interrupted), logged(whole), strict=True):
         assert record == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+
+
+def test_the_assignment_is_compared_with_the_same_evaluation(whole, interrupted):
+    """Although it was killed after an evaluation that the checkpoint knows and the log does not."""
+    moved = [record["dynamics/moved"] for record in logged(whole) if "dynamics/moved" in record]
+    assert len(moved) == 2
+    assert max(moved) > 0
 
 
 def test_the_weights_are_the_same(whole, interrupted):

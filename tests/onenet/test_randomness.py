@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 import torch
-from onenet.randomness import seed_all
+from onenet.randomness import keeping_random_state, seed_all
 
 
 def draw():
@@ -30,3 +30,13 @@ def test_each_number_of_the_key_counts():
 def test_python_numpy_and_pytorch_are_unrelated():
     seed_all(3)
     assert len(set(draw())) == 3
+
+
+def test_random_numbers_are_the_same_as_without_what_is_kept_apart():
+    seed_all(1)
+    expected = draw(), draw()
+    seed_all(1)
+    first = draw()
+    with keeping_random_state():
+        draw()
+    assert (first, draw()) == expected

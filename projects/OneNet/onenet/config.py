@@ -34,6 +34,8 @@ def add_onenet_config(cfg: CN) -> None:
     cfg.INPUT.ONE_SIZE_PER_BATCH = False
     # new: model_best.pth has the weights with which it was highest; "" = there is no such file
     cfg.TEST.BEST_METRIC = "bbox/AP"
+    # new: training images whose assignment each evaluation describes (dynamics/...); 0 = none
+    cfg.TEST.ASSIGNMENT_PROBE = 0
 
 
 def _add_head_config(onenet: CN) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,3 +25,16 @@ def seed_all(*key: int) -> None:
     torch.default_generator.manual_seed(int(words[5]))
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(int(words[5]))
+
+
+@contextmanager
+def keeping_random_state() -> Iterator[None]:
+    """Leave the random numbers of Python, NumPy and PyTorch as they would be without the body."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -31,14 +31,7 @@ def assignment_statistics(
     per_sample = _count(assignment.sample, used, len(priors))
     level = priors.level[assignment.sample]
     levels = range(len(priors.level_sizes)) if len(priors.level_sizes) > 1 else ()
-
-    true_boxes = gather_samples(gt.boxes, assignment.gt)
-    iou, _ = elementwise_iou_giou(
-        gather_samples(predictions.boxes.float(), assignment.sample), true_boxes
-    )
-    image = torch.arange(len(used), device=used.device)[:, None]
-    labels = gt.labels.gather(1, assignment.gt)
-    score = predictions.logits[image, assignment.sample, labels].float().sigmoid()
+    iou, score = pair_quality(predictions, gt, assignment)
     return {
         "positives_per_gt": used.sum() / objects,
         **{f"positives_per_gt_level{i}": (used & (level == i)).sum() / objects for i in levels},
@@ -47,6 +40,21 @@ def assignment_statistics(
         "positive_iou": iou.masked_fill(~used, 0).sum() / pairs,
         "positive_score": score.masked_fill(~used, 0).sum() / pairs,
     }
+
+
+def pair_quality(
+    predictions: Predictions, gt: GroundTruth, assignment: Assignment
+) -> tuple[Tensor, Tensor]:
+    """How right the network is at the sample of each pair, used or not.
+
+    Returns:
+        IoU of the predicted and the true box, and score of the true class, each (B, P) in [0, 1].
+    """
+    boxes = gather_samples(predictions.boxes.float(), assignment.sample)
+    iou, _ = elementwise_iou_giou(boxes, gather_samples(gt.boxes, assignment.gt))
+    image = torch.arange(len(boxes), device=boxes.device)[:, None]
+    labels = gt.labels.gather(1, assignment.gt)
+    return iou, predictions.logits[image, assignment.sample, labels].float().sigmoid()
 
 
 def _count(index: Tensor, used: Tensor, size: int) -> Tensor:

@@ -62,6 +62,7 @@ def configs(few_digits, tiny_cfg, tmp_path_factory):
         cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (64,), 64
         cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 4, 2, ()
         cfg.SOLVER.BASE_LR = 1e-6  # large steps blow up a network without normalisation
+        cfg.TEST.ASSIGNMENT_PROBE = 2
         cfg.SEED = 1
         cfg.OUTPUT_DIR = str(folder / variant)
         cfg.merge_from_list(options)
@@ -99,6 +100,12 @@ def test_every_process_sees_its_own_images(seen):
     first, second = (FirstStep(*process["mincost"]).image_ids for process in seen)
     assert len(first) == len(second) == 2
     assert not set(first) & set(second)
+
+
+def test_the_main_process_watches_the_assignment(configs, seen):
+    """While the other one waits for the next step."""
+    metrics = Path(configs[0], "fcos", "metrics.json").read_text()
+    assert '"dynamics/positive_iou"' in metrics
 
 
 def test_the_main_process_writes(configs, seen):

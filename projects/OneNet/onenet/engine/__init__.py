@@ -1,6 +1,7 @@
 """Everything around the model: config files, training, checkpoints and programs."""
 
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
+from .assignment_probe import AssignmentProbe
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
@@ -17,6 +18,7 @@ from .trainer import Trainer
 __all__ = [
     "AccumulatingAMPTrainer",
     "AccumulatingTrainer",
+    "AssignmentProbe",
     "AssignmentStatistics",
     "BestCheckpoint",
     "Checkpointer",

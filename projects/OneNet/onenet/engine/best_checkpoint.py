@@ -11,6 +11,7 @@ from detectron2.engine import HookBase
 from torch import nn
 
 from ..errors import nearest
+from .assignment_probe import PREFIX as OF_PROBE
 from .checkpoint import Checkpointer
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,11 @@ class BestCheckpoint(HookBase):
 
     def _warn_of_other_results(self) -> None:
         hints = self.trainer.storage.smoothing_hints()
-        results = [name for name, smoothed in hints.items() if "/" in name and not smoothed]
+        results = [
+            name
+            for name, smoothed in hints.items()
+            if "/" in name and not smoothed and not name.startswith(OF_PROBE)
+        ]
         if results and not self._warned:
             self._warned = True
             logger.warning(

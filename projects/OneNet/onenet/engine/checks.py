@@ -16,6 +16,7 @@ from torch import nn
 from ..data import check_datasets_available, check_num_classes, check_same_classes
 from ..data.loader import check_sampler, check_sizes
 from ..errors import ConfigError, UserError, nearest
+from .assignment_probe import check_probe
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
 from .stages import check_stages
@@ -55,6 +56,7 @@ def check_run(
         check_batch(cfg, num_processes)
         check_sampler(cfg)
         check_sizes(cfg)
+        check_probe(cfg)
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)

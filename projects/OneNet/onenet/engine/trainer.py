@@ -16,7 +16,7 @@ from detectron2.engine import (
     TrainerBase,
     create_ddp_model,
 )
-from detectron2.engine.hooks import EvalHook
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
@@ -28,6 +28,7 @@ from ..data.loader import TrainLoader
 from ..errors import UserError
 from ..evaluation import build_evaluator
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
+from .assignment_probe import AssignmentProbe, build_probe
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .hooks import AssignmentStatistics, unwrapped
@@ -91,7 +92,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             # The run before was killed between the checkpoint and the log of its evaluation.
             self.iter = self.storage.iter = self.start_iter - 1
             for hook in self._hooks:
-                if isinstance(hook, EvalHook | BestCheckpoint):
+                if isinstance(hook, AssignmentProbe | EvalHook | BestCheckpoint):
                     hook.after_step()
             self.iter = self.start_iter
 
@@ -145,6 +146,9 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         if hasattr(model, "assigner"):
             early.append(AssignmentStatistics())
         *hooks, writer = super().build_hooks()
+        if cfg.TEST.ASSIGNMENT_PROBE > 0 and hasattr(model, "assigner"):
+            saves = [isinstance(hook, PeriodicCheckpointer) for hook in hooks].index(True)
+            hooks.insert(saves, build_probe(cfg, self.data_loader.dataset.records))
         if cfg.TEST.EVAL_PERIOD > 0 and cfg.TEST.BEST_METRIC:
             hooks.append(BestCheckpoint(model, cfg.OUTPUT_DIR, cfg.TEST.BEST_METRIC))
         return [*early, *hooks, writer]

@@ -1,11 +1,7 @@
 """Pictures: detections, learning curves, and where the positive samples are."""
 
-from .assignment import (
-    PositiveSamples,
-    draw_positive_samples,
-    positive_samples,
-    positives_figure,
-)
+from ..positives import PositiveSamples, positive_samples
+from .assignment import draw_positive_samples, positives_figure
 from .curves import plot_curves
 from .detections import Scene, correct_detections, draw_detections, scene_sheet
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image

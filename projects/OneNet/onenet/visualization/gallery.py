@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MapDataset, MetadataCatalog
+from detectron2.data import MapDataset, MetadataCatalog
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from torch import nn
 from tqdm import tqdm
 
-from ..data.mapper import OneNetDatasetMapper, build_augmentations
+from ..data.annotated import annotated_scenes, evenly_spread
 from ..engine.checkpoint import Checkpointer
 from ..engine.initial_weights import FILE_NAME as INITIAL_WEIGHTS
 from ..engine.metrics_file import read_metrics
 from ..evaluation.diagnosis import MATCH_IOU, Matches, match_detections, merge_matches
-from .assignment import positive_samples, positives_figure
+from ..positives import positive_samples
+from .assignment import positives_figure
 from .curves import plot_curves
 from .detections import Scene, scene_sheet
 from .draw import save_figure
@@ -79,20 +80,6 @@ def gallery_files(output_dir: str | os.PathLike) -> list[Path]:
     return [Path(output_dir, FOLDER, name) for name in (SHEET, CURVES, POSITIVES)]
 
 
-def annotated_scenes(cfg: CfgNode, dataset_name: str) -> MapDataset:
-    """The images of a dataset as the network sees them in tests, with their ground truth.
-
-    Each is a dict in Detectron2's standard format with ``image`` and ``instances``, both in pixels
-    of the network's input.
-    """
-    mapper = OneNetDatasetMapper(
-        is_train=True,  # keeps the annotations
-        augmentations=build_augmentations(cfg, is_train=False),
-        image_format=cfg.INPUT.FORMAT,
-    )
-    return MapDataset(DatasetCatalog.get(dataset_name), mapper)
-
-
 @torch.no_grad()
 def detect(model: nn.Module, scene: dict) -> Instances:
     """Detections on the CPU, in pixels of the network's input, whatever the original size."""
@@ -109,11 +96,6 @@ def match_scene(scene: dict, detections: Instances) -> Matches:
         truth.gt_boxes.tensor,
         truth.gt_classes,
     )
-
-
-def evenly_spread(total: int, count: int) -> list[int]:
-    """At most ``count`` indices from 0 to ``total`` - 1."""
-    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
 def _draw_scenes(cfg: CfgNode, model: nn.Module, scenes: MapDataset, folder: Path) -> None:

@@ -1,0 +1,32 @@
+"""Annotated images as a network sees them in tests, to be looked at and measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MapDataset
+
+from .mapper import OneNetDatasetMapper, build_augmentations
+
+
+def annotated_scenes(cfg: CfgNode, dataset_name: str) -> MapDataset:
+    """The images of a dataset as the network sees them in tests, with their ground truth.
+
+    Each is a dict in Detectron2's standard format with ``image`` and ``instances``, both in pixels
+    of the network's input.
+    """
+    return MapDataset(DatasetCatalog.get(dataset_name), annotated_mapper(cfg))
+
+
+def annotated_mapper(cfg: CfgNode) -> OneNetDatasetMapper:
+    """Maps the record of an image as :func:`annotated_scenes` has it."""
+    return OneNetDatasetMapper(
+        is_train=True,  # keeps the annotations
+        augmentations=build_augmentations(cfg, is_train=False),
+        image_format=cfg.INPUT.FORMAT,
+    )
+
+
+def evenly_spread(total: int, count: int) -> list[int]:
+    """At most ``count`` indices from 0 to ``total`` - 1."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
