@@ -2,22 +2,34 @@
 
 from ..positives import PositiveSamples, positive_samples
 from .assignment import draw_positive_samples, positives_figure
+from .comparison import Panel, comparison_figure, draw_assignment
 from .curves import plot_curves
 from .detections import Scene, correct_detections, draw_detections, scene_sheet
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
-from .gallery import draw_gallery, gallery_files
+from .gallery import draw_gallery, gallery_files, input_image
 from .operating_point import best_f1_threshold
+from .sample_map import HEATS
+from .subjects import UNTRAINED, build_variant, load_moment, look_at
 
 __all__ = [
+    "HEATS",
+    "UNTRAINED",
+    "Panel",
     "PositiveSamples",
     "Scene",
     "best_f1_threshold",
+    "build_variant",
+    "comparison_figure",
     "correct_detections",
+    "draw_assignment",
     "draw_boxes",
     "draw_detections",
     "draw_gallery",
     "draw_positive_samples",
     "gallery_files",
+    "input_image",
+    "load_moment",
+    "look_at",
     "nth_color",
     "panel_grid",
     "plot_curves",

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..positives import PositiveSamples
-from .draw import draw_boxes, nth_color, panel_grid, show_image
+from .draw import Color, draw_boxes, nth_color, panel_grid, show_image
 
 DOT_AREA = 70.0  # of the heaviest positive sample of an image, points squared
 RING_WIDTH = 0.7  # of a dot around another one, in radii of the inner one
+SEAM = 1.2  # of such a dot, points
 LEAST_SHARE = 0.1  # of that area, so that light samples can be seen
 
 
@@ -40,19 +41,44 @@ def draw_positive_samples(
     draw_boxes(ax, true_boxes, [nth_color(g) for g in valid.nonzero().flatten().tolist()])
 
     used = samples.assignment.positive[index].cpu()
-    sample = samples.assignment.sample[index].cpu()[used]
-    weight = samples.assignment.weight[index].cpu()[used].numpy()
-    pair_colors = [nth_color(g) for g in samples.assignment.gt[index].cpu()[used].tolist()]
+    colors = [nth_color(g) for g in samples.assignment.gt[index].cpu()[used].tolist()]
     if predicted_boxes:
+        sample = samples.assignment.sample[index].cpu()[used]
         boxes = samples.predictions.boxes[index].cpu()[sample].numpy()
-        draw_boxes(ax, boxes, pair_colors, line_style=(0, (3, 2)), line_width=1.3)
-    if len(sample):
-        x, y = samples.priors.points.cpu()[sample].T.numpy()
-        area = DOT_AREA * np.maximum(weight / weight.max(), LEAST_SHARE) * _rings(sample.numpy())
-        ax.scatter(x, y, area, pair_colors, edgecolors="black", linewidths=1.2, zorder=3)
+        draw_boxes(ax, boxes, colors, line_style=(0, (3, 2)), line_width=1.3)
+    draw_dots(ax, samples, index, colors)
     # Samples and boxes may lie in the padding; the picture ends where the image does.
     ax.set_xlim(0, image.shape[1])
     ax.set_ylim(image.shape[0], 0)
+
+
+def draw_dots(
+    ax: Axes,
+    samples: PositiveSamples,
+    index: int,
+    colors: Sequence[Color],
+    area: float = DOT_AREA,
+) -> None:
+    """Draw a dot at the sample of each positive pair of an image, sized by its weight.
+
+    Those on one sample lie on each other as rings.
+
+    Args:
+        ax: where to draw.
+        samples: of a batch.
+        index: of the image.
+        colors: of its positive pairs, in their order.
+        area: of the heaviest dot, points squared.
+    """
+    used = samples.assignment.positive[index].cpu()
+    sample = samples.assignment.sample[index].cpu()[used]
+    if not len(sample):
+        return
+    weight = samples.assignment.weight[index].cpu()[used].numpy()
+    x, y = samples.priors.points.cpu()[sample].T.numpy()
+    areas = area * np.maximum(weight / weight.max(), LEAST_SHARE) * _rings(sample.numpy())
+    width = SEAM * np.sqrt(area / DOT_AREA)
+    ax.scatter(x, y, areas, list(colors), edgecolors="black", linewidths=width, zorder=3)
 
 
 def _rings(sample: np.ndarray) -> np.ndarray:

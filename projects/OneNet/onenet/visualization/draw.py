@@ -92,11 +92,17 @@ def draw_label(ax: Axes, box: np.ndarray, color: Color, label: str, font_size: f
 
 
 def panel_grid(
-    rows: int, columns: int, caption: str = "", side: int = PANEL_SIDE
+    rows: int, columns: int, caption: str = "", side: int = PANEL_SIDE, *, footer: int = 0
 ) -> tuple[Figure, np.ndarray]:
     """A figure of square panels with room for titles, and a caption below.
 
     An image whose longer side divides ``side`` is enlarged by a whole number, without blur.
+
+    Args:
+        rows, columns: of the grid.
+        caption: what one sees.
+        side: of a panel, pixels.
+        footer: empty room at the bottom, pixels.
 
     Returns:
         The figure and its axes (rows, columns).
@@ -104,7 +110,7 @@ def panel_grid(
     lines = len(caption.splitlines())
     cell = side + TITLE_HEIGHT
     width = columns * side + (columns + 1) * GAP
-    height = rows * cell + GAP + (lines * CAPTION_LINE + GAP if lines else 0)
+    height = rows * cell + GAP + (lines * CAPTION_LINE + GAP if lines else 0) + footer
     figure = new_figure(width, height)
     axes = np.empty((rows, columns), dtype=object)
     for row, column in np.ndindex(rows, columns):
@@ -115,7 +121,8 @@ def panel_grid(
         )
         axes[row, column].set_axis_off()
     if lines:
-        figure.text(GAP / width, GAP / height, caption, va="bottom", fontsize=10.5, linespacing=1.4)
+        bottom = (GAP + footer) / height
+        figure.text(GAP / width, bottom, caption, va="bottom", fontsize=10.5, linespacing=1.4)
     return figure, axes
 
 
@@ -133,7 +140,7 @@ def to_array(figure: Figure) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a PNG, which appears under its name when it is complete."""
+    """Write a PNG, or what the name ends in; the file has its name when it is complete."""
     partial = f"{os.fspath(path)}.partial"
-    figure.savefig(partial, format="png")
+    figure.savefig(partial, format=os.path.splitext(path)[1][1:] or "png")
     os.replace(partial, path)

@@ -1,0 +1,89 @@
+"""What a picture compares: assigners by name, and a model at several moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from ..assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+from ..engine.checkpoint import Checkpointer
+from ..engine.config_file import merge_list
+from ..errors import ConfigError, UserError, nearest
+from ..meta_arch import OneNet
+from ..positives import PositiveSamples, positive_samples, was_never_trained
+from ..randomness import seed_all
+
+UNTRAINED = "untrained"  # stands for a file of weights
+_SECTION = "MODEL.OneNet"
+
+
+def build_variant(cfg: CfgNode, text: str) -> Assigner:
+    """Build the assigner of a config with another name and perhaps other keys.
+
+    Args:
+        cfg: whatever the text does not say.
+        text: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE``, with keys below ``MODEL.OneNet``, such as
+            ``MinCost:ASSIGNER.SOLVER=hungarian``.
+
+    Raises:
+        ConfigError: there is no such assigner or key, or a value is wrong.
+    """
+    name, _, settings = text.partition(":")
+    options = [f"{_SECTION}.ASSIGNER.NAME", name]
+    for setting in filter(None, settings.split(",")):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f'--assigners "{text}": "{setting}" must be KEY=VALUE.')
+        options += [f"{_SECTION}.{key.strip()}", value.strip()]
+    if name not in ASSIGNER_REGISTRY:
+        valid = [registered for registered, _ in ASSIGNER_REGISTRY]
+        raise ConfigError(f'--assigners: unknown assigner "{name}".{nearest(name, valid)}')
+    variant = cfg.clone()
+    variant.defrost()
+    merge_list(variant, options)
+    return build_assigner(variant)
+
+
+def load_moment(cfg: CfgNode, weights: str) -> OneNet:
+    """Build the model with some weights, in evaluation mode.
+
+    Args:
+        cfg: of the model; its ``SEED`` decides the untrained weights.
+        weights: a file, or :data:`UNTRAINED`: as it is before its first step, with the weights of
+            ``MODEL.WEIGHTS``, of a backbone, if there are any.
+
+    Raises:
+        UserError: the weights are not there or of another model.
+    """
+    if cfg.MODEL.META_ARCHITECTURE != "OneNet":
+        raise UserError(
+            f'MODEL.META_ARCHITECTURE "{cfg.MODEL.META_ARCHITECTURE}" has no assigner to look at; '
+            'set it to "OneNet"'
+        )
+    seed_all(max(cfg.SEED, 0))
+    model = build_model(cfg)
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS if weights == UNTRAINED else weights)
+    return model.eval()
+
+
+def look_at(
+    model: OneNet, scene: dict, assigners: Mapping[str, Assigner]
+) -> dict[str, PositiveSamples]:
+    """Assign the samples of one image by several rules, from the same predictions.
+
+    A network that was never trained normalises by the statistics of the image.
+
+    Args:
+        model: in evaluation mode.
+        scene: Detectron2's standard format with ``image`` and ``instances``.
+        assigners: at least one, by name.
+    """
+    fresh = was_never_trained(model)
+    own = positive_samples(model, [scene], batch_statistics=fresh)
+    inputs = own.priors, own.predictions, own.gt
+    return {
+        name: own._replace(assignment=assigner.to(model.device)(*inputs))
+        for name, assigner in assigners.items()
+    }

@@ -1,0 +1,152 @@
+#!/usr/bin/env python
+r"""Draw which samples are positive for which objects, for several assigners beside each other.
+
+tools/visualize_assignment.py --config-file configs/digits/onenet_R18_digits.yaml \
+    --input digits_val --assigners CenterNet MinCost \
+    --weights output/digits/model_final.pth --weights-before output/digits/model_initial.pth
+tools/visualize_assignment.py --config-file configs/onenet_fcos_R50.yaml \
+    --input street.jpg --annotations instances.json --assigners FCOS ATSS MaxIoU --priors
+tools/visualize_assignment.py --config-file configs/onenet_R50.yaml --input coco_2017_val \
+    --assigners MinCost MinCost:ASSIGNER.SOLVER=hungarian MaxIoU:ASSIGNER.MAX_IOU.PRESET=ssd
+
+A picture for each image goes to --output-dir. See docs/label-assignment.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import onenet  # noqa: F401  (makes an old Detectron2 importable)
+
+# isort: split
+from assigners import add_assigners_config
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MapDataset
+from matplotlib.figure import Figure
+from onenet.data import check_datasets_available, check_num_classes
+from onenet.data.annotated import annotated_mapper
+from onenet.data.annotated_files import load_annotated_files
+from onenet.engine import exit_on_user_error, setup_cfg
+from onenet.errors import UserError
+from onenet.visualization import (
+    HEATS,
+    UNTRAINED,
+    Panel,
+    build_variant,
+    comparison_figure,
+    input_image,
+    load_moment,
+    look_at,
+    save_figure,
+)
+from tqdm import tqdm
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--input", nargs="+", required=True, help="a registered dataset, or images and folders"
+    )
+    parser.add_argument("--annotations", metavar="FILE", help="COCO json of these images")
+    parser.add_argument(
+        "--assigners",
+        nargs="+",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="keys are those below MODEL.OneNet, default: the assigner of the config",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="of a trained model, default: untrained")
+    parser.add_argument(
+        "--weights-before", metavar="FILE", help=f'above it, other weights, or "{UNTRAINED}"'
+    )
+    parser.add_argument("--heat", choices=HEATS, default="auto", help="default: %(default)s")
+    parser.add_argument("--priors", action="store_true", help="with prior boxes of the positives")
+    parser.add_argument("--output-dir", type=Path, default=Path("output/assignment"), metavar="DIR")
+    parser.add_argument("--max-images", type=int, default=8, metavar="N", help="default: 8")
+    parser.add_argument(
+        "--side", type=int, default=480, metavar="PIXELS", help="of a panel, default: 480"
+    )
+    parser.add_argument("--format", choices=("png", "jpg"), default="png")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
+    return parser.parse_args(argv)
+
+
+def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
+    """The annotated images that are to be drawn.
+
+    Raises:
+        UserError: there are none, or they do not fit the model.
+    """
+    num_classes = cfg.MODEL.OneNet.NUM_CLASSES
+    if args.max_images < 1:
+        raise UserError(f"--max-images {args.max_images} must be at least 1.")
+    if args.annotations:
+        return load_annotated_files(args.input, args.annotations, num_classes)[: args.max_images]
+    if len(args.input) > 1 or Path(args.input[0]).exists():
+        raise UserError(f'--input "{args.input[0]}": images need --annotations with a COCO json.')
+    check_datasets_available(args.input)
+    check_num_classes(args.input, num_classes)
+    return DatasetCatalog.get(args.input[0])[: args.max_images]
+
+
+def moments(args: argparse.Namespace) -> dict[str, str]:
+    """Title of each row, and its weights."""
+    if not args.weights:
+        if args.weights_before:
+            raise UserError("--weights-before needs --weights, what to compare it with.")
+        return {UNTRAINED: UNTRAINED}
+    if not args.weights_before:
+        return {"": args.weights}
+    return {"before training": args.weights_before, "after training": args.weights}
+
+
+def figures(
+    cfg: CfgNode, args: argparse.Namespace, records: Sequence[dict]
+) -> Iterator[tuple[str, Figure]]:
+    """Name and picture of each image; everything is checked before the first one."""
+    names = args.assigners or [cfg.MODEL.OneNet.ASSIGNER.NAME]
+    assigners = {name: build_variant(cfg, name) for name in names}
+    models = {title: load_moment(cfg, weights) for title, weights in moments(args).items()}
+    scenes = MapDataset(records, annotated_mapper(cfg))
+    for scene in map(scenes.__getitem__, range(len(scenes))):
+        rows = [
+            [
+                Panel(f"{name}, {title}" if title else name, samples)
+                for name, samples in look_at(model, scene, assigners).items()
+            ]
+            for title, model in models.items()
+        ]
+        image = input_image(scene, cfg.INPUT.FORMAT)
+        options = {"heat": args.heat, "priors": args.priors, "side": args.side}
+        yield Path(scene["file_name"]).stem, comparison_figure(rows, image, **options)
+
+
+def free_name(folder: Path, stem: str, suffix: str, taken: set[Path]) -> Path:
+    """A file for an image; images of one name in several folders get a number."""
+    names = (f"{stem}.{suffix}" if i == 1 else f"{stem}_{i}.{suffix}" for i in count(1))
+    path = next(folder / name for name in names if folder / name not in taken)
+    taken.add(path)
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw the pictures."""
+    args = parse_args(argv)
+    cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
+    records = read_records(cfg, args)
+    taken: set[Path] = set()
+    for name, figure in tqdm(figures(cfg, args, records), total=len(records), unit="image"):
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, free_name(args.output_dir, name, args.format, taken))
+    print(f"Pictures are in {args.output_dir}")
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main()
