@@ -7,7 +7,6 @@ import torch
 from detectron2.modeling import build_model
 from onenet.visualization import draw_gallery, gallery_files
 from onenet.visualization.draw import PANEL_SIDE
-from onenet.visualization.gallery import evenly_spread
 
 
 @pytest.fixture
@@ -40,11 +39,3 @@ def test_without_initial_weights_the_start_is_left_out(run, tmp_path, caplog):
         _, _, positives = draw_gallery(run)
     assert cv2.imread(str(positives)).shape[0] < 2 * PANEL_SIDE
     assert "model_initial.pth is missing" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "expected"),
-    [(200, 3, [0, 100, 199]), (2, 8, [0, 1]), (1, 8, [0]), (5, 1, [0])],
-)
-def test_evenly_spread(total, count, expected):
-    assert evenly_spread(total, count) == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,8 +113,8 @@ def explain(
     pictures: Iterable[PositiveSamples], *, heat: str = "auto", priors: bool = False
 ) -> list[Entry]:
     """The entries of a legend for these pictures, drawn by :func:`draw_assignment`."""
-    levels: Mapping[int, int] = {}
-    ignored, shared, heats = False, False, {}
+    levels: dict[int, int] = {}
+    ignored, shared, heats = False, False, set()
     for samples in pictures:
         used = samples.assignment.positive[0]
         sample = samples.assignment.sample[0, used].cpu()
@@ -126,13 +126,13 @@ def explain(
             if level in shown or area is not None:
                 first = sum(samples.priors.level_sizes[:level])
                 levels[level] = int(samples.priors.stride[first])
-        heats[heat_kind(samples, 0, heat)] = None
+        heats.add(heat_kind(samples, 0, heat))
     return legend_entries(
         sorted(levels.items()),
         ignored=ignored,
         shared=shared,
         priors=priors,
-        heats=[kind for kind in heats if kind != "none"],
+        heats=heats,
     )
 
 
@@ -164,7 +164,8 @@ def _draw_truth(ax: Axes, samples: PositiveSamples) -> None:
 
 
 def _count(samples: PositiveSamples) -> str:
+    """How many positives there are to an object."""
     objects, pairs = int(samples.gt.valid.sum()), int(samples.assignment.positive.sum())
     if not objects:
         return "no object"
-    return f"{pairs / objects:.1f} positives an object"
+    return f"{pairs / objects:.1f} an object"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -23,7 +23,7 @@ PRIOR_LINE = (0, (1, 1))
 _LINE = 22  # height of a line of the legend, pixels
 _ENTRY = 235  # width of an entry, pixels
 _STEPS = 5  # of the colour scale
-_HEATS = {"score": "highest class score, 0 to 1", "gaussian": "CenterNet's Gaussian, 0 to 1"}
+_HEATS = {"gaussian": "CenterNet's Gaussian", "score": "highest class score"}
 _POINT = 72 / DPI  # of a pixel
 
 Entry = tuple["Artist | tuple[Artist, ...]", str]
@@ -59,7 +59,7 @@ def legend_entries(
     ignored: bool = False,
     shared: bool = False,
     priors: bool = False,
-    heats: Iterable[str] = (),
+    heats: Collection[str] = (),
 ) -> list[Entry]:
     """What a picture needs to explain.
 
@@ -68,7 +68,7 @@ def legend_entries(
         ignored: whether an area is hatched.
         shared: whether some sample serves two objects.
         priors: whether prior boxes are drawn.
-        heats: kinds of heat, without "none".
+        heats: kinds of heat.
     """
     seam = [Stroke(linewidth=3.4, foreground="black"), Normal()]
     truth = Line2D([], [], color=TRUTH_COLOR, linewidth=2, path_effects=seam)
@@ -76,7 +76,7 @@ def legend_entries(
     center.set(path_effects=seam, markeredgewidth=1.6)
     entries: list[Entry] = [((truth, center), "ground truth, its centre")]
     entries += [
-        (_dot(nth_color(level)), f"positive, level {level} (stride {stride})")
+        (_dot(nth_color(level)), f"positives, level {level} (stride {stride})")
         for level, stride in levels
     ]
     entries.append(((_dot("#999999", 9), _dot("#999999", 5)), "size of a dot: weight"))
@@ -88,7 +88,9 @@ def legend_entries(
     if ignored:
         area = Patch(facecolor="none", edgecolor="#555555", hatch=HATCH, linewidth=0.5)
         entries.append((area, "ignored, colour of the level"))
-    entries += [(_scale(), _HEATS[kind]) for kind in heats]
+    kinds = [text for kind, text in _HEATS.items() if kind in heats]
+    if kinds:
+        entries.append((_scale(), f"0 to 1: {', '.join(kinds)}"))
     return entries
 
 
