@@ -15,6 +15,7 @@ from onenet.visualization.legend import draw_legend, legend_height
 from onenet.visualization.sample_map import heat_kind, heat_values, ignored_area, sample_map
 
 SIDE = 40  # of the image, pixels
+GREY = (0.55 * 90 + 0.45 * 128) / 255  # of the image below, which is 90 everywhere
 STRIDES = (4, 8)
 SIZES = tuple((SIDE // stride) ** 2 for stride in STRIDES)
 
@@ -97,7 +98,7 @@ def test_the_ground_truth_is_white_with_a_cross(draw):
     pixel = draw(make_samples(), heat="none")
     assert (pixel(8, 20) > 0.9).all()
     assert (pixel(16, 20) > 0.9).all()
-    assert pixel(30, 5) == pytest.approx(90 / 255, abs=0.01)
+    assert pixel(30, 5) == pytest.approx(GREY, abs=0.01)
 
 
 def test_the_score_is_the_highest_of_all_classes(draw):
@@ -140,7 +141,7 @@ def test_ignored_cells_are_hatched(draw):
     pixel = draw(samples, heat="none")
     hatched = [pixel(32.5 + i / 4, 36) for i in range(28)]
     assert any(color == pytest.approx(to_rgb(nth_color(1)), abs=0.2) for color in hatched)
-    assert all(pixel(20 + i / 4, 4) == pytest.approx(90 / 255, abs=0.01) for i in range(28))
+    assert all(pixel(20 + i / 4, 4) == pytest.approx(GREY, abs=0.01) for i in range(28))
     assert ignored_area(make_samples(), 0, 0) is None
 
 
@@ -150,13 +151,13 @@ def test_prior_boxes_on_demand(draw):
     edge = np.stack([with_priors(26, 18 + i / 12) for i in range(96)])
     assert np.ptp(edge) > 0.5
     without = draw(samples, heat="none")
-    assert without(26, 25) == pytest.approx(90 / 255, abs=0.01)
+    assert without(26, 25) == pytest.approx(GREY, abs=0.01)
 
 
 def test_an_image_without_objects(draw):
     samples = make_samples(boxes=())
     pixel = draw(samples, heat="none")
-    assert pixel(20, 20) == pytest.approx(90 / 255, abs=0.01)
+    assert pixel(20, 20) == pytest.approx(GREY, abs=0.01)
     figure = comparison_figure([[Panel("rule", samples)]], np.zeros((SIDE, SIDE, 3), np.uint8))
     assert figure.axes[0].get_title("left") == "rule: no object"
 
@@ -175,7 +176,7 @@ def test_the_legend_explains_what_is_there_and_nothing_else():
     shared = replace(make_samples(sample=[3, 3]).assignment, cls_weight=ignoring(SIZES[0]))
     full = texts(explain([make_samples()._replace(assignment=shared)], priors=True))
     assert full[1:3] == ["positives, level 0 (stride 4)", "positives, level 1 (stride 8)"]
-    assert "ring: one sample of two objects" in full
+    assert "ring: one sample of several objects" in full
     assert "prior box of a positive" in full
     assert "ignored, colour of the level" in full
     assert full[-1] == "0 to 1: highest class score"
@@ -191,7 +192,17 @@ def test_a_figure_has_a_panel_for_each_rule_and_moment():
     assert picture.shape[1] == 2 * 240 + 3 * GAP
 
 
-@pytest.mark.parametrize("width", [260, 700, 1500])
+def test_a_long_title_does_not_reach_the_next_panel():
+    titles = ["MaxIoU:ASSIGNER.MAX_IOU.PRESET=retinanet", "b"]
+    panels = [Panel(title, make_samples()) for title in titles]
+    figure = comparison_figure([panels], np.zeros((SIDE, SIDE, 3), np.uint8), side=200)
+    figure.canvas.draw()
+    left, right = figure.axes
+    (title,) = [text for text in left.get_children() if getattr(text, "get_text", str)()]
+    assert title.get_window_extent().x1 <= right.get_window_extent().x0
+
+
+@pytest.mark.parametrize("width", [160, 260, 700, 1500])
 def test_the_legend_is_inside_the_figure(width):
     samples = make_samples(sample=[3, 3], cls_weight=ignoring(SIZES[0]))
     entries = explain([samples], priors=True)

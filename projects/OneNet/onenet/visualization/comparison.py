@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
+from matplotlib.text import Text
 
 from ..positives import PositiveSamples
 from .assignment import draw_dots
@@ -26,7 +27,7 @@ from .legend import (
 from .sample_map import heat_kind, heat_values, ignored_area, sample_map
 
 DOT_AREA = 26.0  # small enough to leave something of the heat below it, points squared
-BACKDROP = 0.55  # how much of the contrast of an image is left below heat
+BACKDROP = 0.55  # how much of the contrast of an image is left
 
 
 class Panel(NamedTuple):
@@ -49,7 +50,7 @@ def draw_assignment(
     heat: str = "auto",
     priors: bool = False,
 ) -> None:
-    """Draw what an assigner makes of an image.
+    """Draw what an assigner makes of an image, which is grey and dim below it.
 
     Positive samples are dots in the colour of their level, sized by their weight; what the class
     loss ignores is hatched in that colour; ground truths are white, with a cross at the centre.
@@ -58,11 +59,11 @@ def draw_assignment(
         ax: where to draw.
         image: (H, W, 3) uint8 RGB, the network's input.
         samples: a batch of that image alone.
-        heat: one of :data:`~onenet.visualization.sample_map.HEATS`, over a dim grey image.
+        heat: one of :data:`~onenet.visualization.sample_map.HEATS`.
         priors: whether to draw the prior boxes of the positive samples.
     """
     kind = heat_kind(samples, 0, heat)
-    show_image(ax, image if kind == "none" else _backdrop(image))
+    show_image(ax, _backdrop(image))
     if kind != "none":
         _draw_heat(ax, samples, kind, image.shape[:2])
     for level in range(len(samples.priors.level_sizes)):
@@ -104,7 +105,8 @@ def comparison_figure(
     for panels, row in zip(rows, axes, strict=True):
         for (title, samples), ax in zip(panels, row, strict=True):
             draw_assignment(ax, image, samples, heat=heat, priors=priors)
-            ax.set_title(f"{title}: {_count(samples)}", fontsize=10, loc="left", pad=4)
+            text = ax.set_title(f"{title}: {_count(samples)}", fontsize=10, loc="left", pad=4)
+            _shrink(text, side)
     draw_legend(figure, entries)
     return figure
 
@@ -161,6 +163,13 @@ def _draw_truth(ax: Axes, samples: PositiveSamples) -> None:
     x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2).T
     for color, width in (("black", 3.0), (TRUTH_COLOR, 1.4)):
         ax.scatter(x, y, 60, color, marker="+", linewidths=width, zorder=2.5)
+
+
+def _shrink(text: Text, width: int) -> None:
+    """Write a text smaller if it would be wider than ``width`` pixels."""
+    excess = text.get_window_extent().width / width
+    if excess > 1:
+        text.set_fontsize(text.get_fontsize() / excess)
 
 
 def _count(samples: PositiveSamples) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -21,7 +22,8 @@ TRUTH_COLOR = "#ffffff"
 PRIOR_LINE = (0, (1, 1))
 
 _LINE = 22  # height of a line of the legend, pixels
-_ENTRY = 235  # width of an entry, pixels
+_ENTRY = 250  # width of an entry, pixels
+_FONT_SIZE = 9.0  # points
 _STEPS = 5  # of the colour scale
 _HEATS = {"gaussian": "CenterNet's Gaussian", "score": "highest class score"}
 _POINT = 72 / DPI  # of a pixel
@@ -35,18 +37,26 @@ def legend_height(num_entries: int, width: int) -> int:
 
 
 def draw_legend(figure: Figure, entries: Sequence[Entry]) -> None:
-    """Write the legend at the bottom of a figure."""
-    width, height = figure.get_size_inches() * DPI
-    figure.legend(
+    """Write the legend at the bottom of a figure, smaller where it would be wider than that."""
+    width, _ = figure.get_size_inches() * DPI
+    legend = _write(figure, entries, width, _FONT_SIZE)
+    excess = legend.get_window_extent(figure.canvas.get_renderer()).width / (width - 2 * GAP)
+    if excess > 1:
+        legend.remove()
+        _write(figure, entries, width, _FONT_SIZE / excess)
+
+
+def _write(figure: Figure, entries: Sequence[Entry], width: float, font_size: float) -> Legend:
+    return figure.legend(
         *zip(*entries, strict=True),
         loc="lower left",
         bbox_to_anchor=(0, 0),
         bbox_transform=None,
         ncol=_columns(width),
         frameon=False,
-        fontsize=9,
+        fontsize=font_size,
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
-        borderaxespad=GAP * _POINT / 9,
+        borderaxespad=GAP * _POINT / font_size,
         borderpad=0,
         columnspacing=1.2,
         labelspacing=0.5,
@@ -81,7 +91,7 @@ def legend_entries(
     ]
     entries.append(((_dot("#999999", 9), _dot("#999999", 5)), "size of a dot: weight"))
     if shared:
-        entries.append((_dot("#999999", 9, "#444444"), "ring: one sample of two objects"))
+        entries.append((_dot("#999999", 9, "#444444"), "ring: one sample of several objects"))
     if priors:
         line = Line2D([], [], color="black", linestyle=PRIOR_LINE, linewidth=1.2)
         entries.append((line, "prior box of a positive"))
