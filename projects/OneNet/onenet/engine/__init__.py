@@ -2,6 +2,7 @@
 
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .assignment_probe import AssignmentProbe
+from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
@@ -20,6 +21,7 @@ __all__ = [
     "AccumulatingTrainer",
     "AssignmentProbe",
     "AssignmentStatistics",
+    "AssignmentTime",
     "BestCheckpoint",
     "Checkpointer",
     "InitialWeights",

@@ -29,6 +29,7 @@ from ..errors import UserError
 from ..evaluation import build_evaluator
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .assignment_probe import AssignmentProbe, build_probe
+from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .hooks import AssignmentStatistics, unwrapped
@@ -144,7 +145,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             return early + super().build_hooks()
         early.append(InitialWeights(cfg.OUTPUT_DIR))
         if hasattr(model, "assigner"):
-            early.append(AssignmentStatistics())
+            # The clock first: what is described must not be timed.
+            early += [AssignmentTime(), AssignmentStatistics()]
         *hooks, writer = super().build_hooks()
         if cfg.TEST.ASSIGNMENT_PROBE > 0 and hasattr(model, "assigner"):
             saves = [isinstance(hook, PeriodicCheckpointer) for hook in hooks].index(True)

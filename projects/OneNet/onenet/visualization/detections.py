@@ -56,7 +56,7 @@ def draw_detections(
     show_image(ax, image)
     ax.set_aspect("auto")  # rounding must not leave a margin
     font_size = float(np.clip(_FONT_SHARE * np.sqrt(height * width), *_FONT_RANGE))
-    _draw_found(ax, detections, class_names, font_size=font_size)
+    draw_found(ax, detections, class_names, font_size=font_size)
     return to_array(figure)
 
 
@@ -107,8 +107,8 @@ def _draw_pair(axes: Sequence[Axes], scene: Scene, class_names: Sequence[str]) -
     left.set_title(f"{scene.name}: ground truth", fontsize=10, loc="left", pad=4)
 
     correct = correct_detections(scene.detections, scene.truth)
-    _draw_found(right, scene.detections[~correct], class_names, line_style=(0, (2, 1.5)))
-    _draw_found(right, scene.detections[correct], class_names)
+    draw_found(right, scene.detections[~correct], class_names, line_style=(0, (2, 1.5)))
+    draw_found(right, scene.detections[correct], class_names)
     found, wrong = int(correct.sum()), int((~correct).sum())
     title = f"detections: {found} of {len(scene.truth)} found" + (
         f", {wrong} wrong" if wrong else ""
@@ -116,7 +116,8 @@ def _draw_pair(axes: Sequence[Axes], scene: Scene, class_names: Sequence[str]) -
     right.set_title(title, fontsize=10, loc="left", pad=4)
 
 
-def _draw_found(ax: Axes, found: Instances, class_names: Sequence[str], **style) -> None:
+def draw_found(ax: Axes, found: Instances, class_names: Sequence[str], **style) -> None:
+    """Draw detections with class and score on an image that is there, in ``style`` of boxes."""
     found = found[found.scores.argsort()]  # the best in front
     classes, scores = found.pred_classes.tolist(), found.scores.tolist()
     labels = [f"{class_names[c]} {score:.2f}" for c, score in zip(classes, scores, strict=True)]

@@ -1,0 +1,98 @@
+"""An experiment from beginning to end: check, train, collect, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from .checks import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
+from .collect import collect, without_nan, write_json
+from .experiment import Experiment, Run, plan
+from .report_html import write_html
+from .report_markdown import write_markdown
+from .runner import Job, count_slots, make_job, run_all
+from .wall import draw_wall
+
+RESULTS, MARKDOWN, HTML = "results.json", "report.md", "report.html"
+
+
+class Laboratory:
+    """Trains what an experiment asks for, unless that is done, and reports on it.
+
+    Args:
+        experiment: what is compared.
+        output: folder for the runs and the report.
+        read_config: from a config file and ``[KEY, VALUE, ...]`` to a config.
+        train_net: the program that trains.
+
+    Raises:
+        UserError: a config cannot be read, two arms are the same, or a folder in ``output`` holds a
+            run with another config.
+    """
+
+    def __init__(
+        self, experiment: Experiment, output: Path, read_config: ReadConfig, train_net: Path
+    ):
+        self.experiment = experiment
+        self.output = output
+        self.runs: list[Run] = plan(experiment, output)
+        self.configs: list[CfgNode] = read_configs(self.runs, read_config)
+        check_comparable(self.runs, self.configs)
+        check_folders(self.runs, self.configs)
+        self.jobs: list[Job] = [
+            make_job(run, cfg.SOLVER.MAX_ITER, train_net)
+            for run, cfg in zip(self.runs, self.configs, strict=True)
+        ]
+
+    def train(self, num_jobs: int | None = None) -> None:
+        """Train the runs that are not finished; what a run prints is in ``console.txt`` of it.
+
+        Args:
+            num_jobs: how many at a time, by default one for each GPU, or one on the CPU.
+
+        Raises:
+            UserError: data or weights are missing, before anything is trained.
+        """
+        open_runs = [i for i, job in enumerate(self.jobs) if not job.finished]
+        if not open_runs:
+            return
+        slots = count_slots(num_jobs, self.configs[0].MODEL.DEVICE == "cpu")
+        check_trainable([self.runs[i] for i in open_runs], [self.configs[i] for i in open_runs])
+        run_all(self.jobs, slots, self.output)
+
+    def report(self, command: str) -> dict[str, Any]:
+        """Write ``report.html``, ``report.md`` and ``results.json`` of what there is.
+
+        Args:
+            command: the command line, for the record.
+
+        Returns:
+            The tree of results.json.
+        """
+        self.output.mkdir(parents=True, exist_ok=True)
+        results = collect(self.experiment, self.runs, self.configs, command)
+        results["scenes"] = draw_wall(*self._first_finished(), self.output)
+        results = without_nan(results)
+        write_json(results, self.output / RESULTS)
+        _write(self.output / MARKDOWN, write_markdown(results))
+        _write(self.output / HTML, write_html(results, self.output))
+        return results
+
+    def _first_finished(self) -> tuple[Sequence[Run], Sequence[CfgNode]]:
+        """Of every arm one finished run, if there is any, and its config."""
+        first: dict[str, tuple[Run, CfgNode]] = {}
+        for run, cfg, job in zip(self.runs, self.configs, self.jobs, strict=True):
+            if job.finished:
+                first.setdefault(run.arm.label, (run, cfg))
+        return [run for run, _ in first.values()], [cfg for _, cfg in first.values()]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, which appears under its name when it is complete."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

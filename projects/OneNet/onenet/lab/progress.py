@@ -1,0 +1,70 @@
+"""One bar over all runs of an experiment, counted in training iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ..engine.metrics_file import final_results, read_metrics
+
+if TYPE_CHECKING:
+    from .runner import Job
+
+
+class Progress:
+    """Shows how many iterations are done and, from the rate so far, how long the rest will take.
+
+    Args:
+        jobs: of the experiment, with those that are finished already.
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self._jobs = jobs
+        self._ended = {id(job): job.max_iter for job in jobs if job.finished}
+        self._bar = tqdm(
+            total=sum(job.max_iter for job in jobs),
+            initial=self._iterations(),
+            unit="it",
+            smoothing=0,  # the ETA from the mean rate: arms differ in speed
+            dynamic_ncols=True,
+        )
+        self._describe()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def update(self) -> None:
+        """Look how far the runs are."""
+        self._bar.update(max(0, self._iterations() - self._bar.n))
+
+    def tell(self, job: Job, failure: str | None) -> None:
+        """Tell that a run ended.
+
+        Args:
+            job: its job.
+            failure: what went wrong, if anything did.
+        """
+        self._ended[id(job)] = job.max_iter  # there will be no more of a failed one
+        if failure is None:
+            results = final_results(read_metrics(job.run.output_dir), job.max_iter)
+            outcome = "AP {bbox/AP:.1f}, with NMS {bbox_nms/AP:.1f}".format(**results)
+        else:
+            outcome = f"FAILED, {failure}"
+        self._bar.write(f"[{len(self._ended)}/{len(self._jobs)}] {job.run.name}: {outcome}")
+        self._describe()
+
+    def _describe(self) -> None:
+        self._bar.set_description(f"{len(self._ended)}/{len(self._jobs)} runs")
+
+    def _iterations(self) -> int:
+        return sum(self._ended.get(id(job)) or _reached(job) for job in self._jobs)
+
+
+def _reached(job: Job) -> int:
+    records = read_metrics(job.run.output_dir)
+    return min(job.max_iter, records[-1]["iteration"] + 1) if records else 0
