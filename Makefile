@@ -6,11 +6,16 @@
 
 BASE_PYTHON ?= python3
 PYTHON ?= .venv/bin/python
-# Tests run in this many processes of one thread each, a file in one process.
+# Tests, and runs of an ablation, go on in this many processes of one thread each.
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo data test lint format clean
+# make ablation: seeds of each arm, and config keys such as "SOLVER.MAX_ITER 1300".
+SEEDS ?= 3
+OPTS ?=
+ABLATION = output/ablation/digits
+
+.PHONY: help install demo ablation data test lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +30,11 @@ endif
 
 demo: install  ## train OneNet on the embedded data, evaluate it and draw pictures
 	$(PYTHON) tools/run_demo.py
+
+ablation: install  ## train the published claims on the embedded data, write docs/results.md
+	$(PYTHON) tools/ablate.py --experiment ablations/digits.yaml --output $(ABLATION) \
+		--seeds $(SEEDS) --jobs $(JOBS) $(OPTS)
+	$(PYTHON) tools/write_results.py $(ABLATION) --page docs/results.md
 
 test: lint  ## lint, then the whole test suite
 	@echo "[test] the whole suite: 2 to 5 minutes on two cores"

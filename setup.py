@@ -19,6 +19,8 @@ REQUIRES = [
     "pycocotools>=2.0.6",
     "fvcore>=0.1.5.post20221221",  # the first whose configs may have several _BASE_
     "iopath>=0.1.8",
+    "PyYAML>=5.4",
+    "tabulate>=0.8.10",
     "tensorboard>=2.11",
     "tqdm>=4.60",
 ]
@@ -34,7 +36,6 @@ EXTRAS = {
         # Not opencv-python: that wheel needs the system's libGL, which slim images lack.
         "opencv-python-headless>=4.5",
         "setuptools<81",  # detectron2.model_zoo imports pkg_resources
-        "tabulate>=0.8.10",
         "termcolor>=1.1",
         "yacs>=0.1.8",
     ],
@@ -78,6 +79,7 @@ setup(
     python_requires=">=3.10",
     packages=list_packages(),
     package_dir=PACKAGE_DIR,
+    package_data={"onenet.lab": ["page/*"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
 )

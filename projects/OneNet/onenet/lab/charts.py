@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from .results import FINISHED, Tree
 from .svg import Series, histogram, line_chart
 
-Tree = dict[str, Any]
 Chart = tuple[str, str]  # a name, the SVG
 
 AP_RANGE = (0.0, 100.0)
@@ -84,7 +83,7 @@ def _series(
     """A line for each arm: mean over the finished seeds, with the standard deviation."""
     series = []
     for color, arm in enumerate(results["arms"]):
-        curves = [points_of(run) for run in arm["runs"] if run["status"] == "finished"]
+        curves = [points_of(run) for run in arm["runs"] if run["status"] == FINISHED]
         by_x: dict[float, list[float]] = {}
         for xs, ys in curves:
             for x, y in zip(xs, ys, strict=True):

@@ -114,8 +114,9 @@ def _number(value: float | None) -> float | None:
 
 
 def _mean_at_end(records: list[Mapping[str, float]], key: str) -> float | None:
-    last = max((r["iteration"] for r in records), default=0)
-    values = [r[key] for r in records if key in r and r["iteration"] >= (1 - LAST_PART) * last]
+    logged = [r for r in records if key in r]
+    last = max((r["iteration"] for r in logged), default=0)
+    values = [r[key] for r in logged if r["iteration"] >= (1 - LAST_PART) * last]
     return sum(values) / len(values) if values else None
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from detectron2.config import CfgNode
+from tqdm import tqdm
 
 from .checks import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
-from .collect import collect, without_nan, write_json
+from .collect import collect_run, describe_machine, history_titles
 from .experiment import Experiment, Run, plan
 from .report_html import write_html
 from .report_markdown import write_markdown
+from .results import Tree, build_results, without_nan, write_json
 from .runner import Job, count_slots, make_job, run_all
 from .wall import draw_wall
 
@@ -64,7 +65,7 @@ class Laboratory:
         check_trainable([self.runs[i] for i in open_runs], [self.configs[i] for i in open_runs])
         run_all(self.jobs, slots, self.output)
 
-    def report(self, command: str) -> dict[str, Any]:
+    def report(self, command: str) -> Tree:
         """Write ``report.html``, ``report.md`` and ``results.json`` of what there is.
 
         Args:
@@ -74,7 +75,18 @@ class Laboratory:
             The tree of results.json.
         """
         self.output.mkdir(parents=True, exist_ok=True)
-        results = collect(self.experiment, self.runs, self.configs, command)
+        runs: dict[str, list[Tree]] = {}
+        pairs = zip(self.runs, self.configs, strict=True)
+        for run, cfg in tqdm(list(pairs), desc="reading the runs", unit="run"):
+            runs.setdefault(run.arm.label, []).append(collect_run(run, cfg))
+        results = build_results(
+            self.experiment,
+            runs,
+            command=command,
+            machine=describe_machine(self.configs[0].MODEL.DEVICE),
+            dataset=self.configs[0].DATASETS.TEST[0],
+            history=history_titles(run for some in runs.values() for run in some),
+        )
         results["scenes"] = draw_wall(*self._first_finished(), self.output)
         results = without_nan(results)
         write_json(results, self.output / RESULTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from ..engine.metrics_file import final_results, read_metrics
 
 if TYPE_CHECKING:
     from .runner import Job
+
+LOG_INTERVAL = 60  # seconds between two lines of the bar where it goes to a file
 
 
 class Progress:
@@ -22,13 +25,14 @@ class Progress:
 
     def __init__(self, jobs: Sequence[Job]):
         self._jobs = jobs
-        self._ended = {id(job): job.max_iter for job in jobs if job.finished}
+        self._ended = {job.run.output_dir for job in jobs if job.finished}
         self._bar = tqdm(
             total=sum(job.max_iter for job in jobs),
             initial=self._iterations(),
             unit="it",
             smoothing=0,  # the ETA from the mean rate: arms differ in speed
             dynamic_ncols=True,
+            mininterval=1 if sys.stderr.isatty() else LOG_INTERVAL,
         )
         self._describe()
 
@@ -40,7 +44,9 @@ class Progress:
 
     def update(self) -> None:
         """Look how far the runs are."""
-        self._bar.update(max(0, self._iterations() - self._bar.n))
+        progress = self._iterations() - self._bar.n
+        if progress > 0:
+            self._bar.update(progress)
 
     def tell(self, job: Job, failure: str | None) -> None:
         """Tell that a run ended.
@@ -49,7 +55,7 @@ class Progress:
             job: its job.
             failure: what went wrong, if anything did.
         """
-        self._ended[id(job)] = job.max_iter  # there will be no more of a failed one
+        self._ended.add(job.run.output_dir)
         if failure is None:
             results = final_results(read_metrics(job.run.output_dir), job.max_iter)
             outcome = "AP {bbox/AP:.1f}, with NMS {bbox_nms/AP:.1f}".format(**results)
@@ -62,9 +68,10 @@ class Progress:
         self._bar.set_description(f"{len(self._ended)}/{len(self._jobs)} runs")
 
     def _iterations(self) -> int:
-        return sum(self._ended.get(id(job)) or _reached(job) for job in self._jobs)
+        return sum(self._reached(job) for job in self._jobs)
 
-
-def _reached(job: Job) -> int:
-    records = read_metrics(job.run.output_dir)
-    return min(job.max_iter, records[-1]["iteration"] + 1) if records else 0
+    def _reached(self, job: Job) -> int:
+        if job.run.output_dir in self._ended:
+            return job.max_iter  # of a failed one there will be no more
+        records = read_metrics(job.run.output_dir)
+        return min(job.max_iter, records[-1]["iteration"] + 1) if records else 0

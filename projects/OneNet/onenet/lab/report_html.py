@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from .charts import histogram_charts, history_charts, nms_chart, precision_charts
 from .columns import METRICS, Metric
+from .results import Tree
 from .statistics import NOISE, REAL
 from .svg import NUM_COLORS
-
-Tree = dict[str, Any]
 
 PAGE = Path(__file__).with_name("page")
 CLASSES = {REAL: "differs", NOISE: "noise"}
@@ -37,7 +35,7 @@ def write_html(results: Tree, output: Path) -> str:
         "arm_chips": "".join(map(_arm_chip, range(len(results["arms"])), results["arms"])),
         "rule": escape(results["rule"]),
         "table": _table(results),
-        "claims": "".join(map(_claims, results["sections"])),
+        "claims": _claims(results["sections"]),
         "history": "".join(svg for _, svg in history_charts(results)),
         "detections": "".join(svg for _, svg in [nms_chart(results), *precision_charts(results)]),
         "histograms": "".join(
@@ -145,13 +143,18 @@ def _hover(arm: Tree, metric: Metric, difference: Tree) -> str:
     return "\n".join(lines)
 
 
-def _claims(section: Tree) -> str:
+def _claims(sections: Sequence[Tree]) -> str:
+    heading = '<h2 id="claims">Claims</h2>' if sections else ""
+    return heading + "".join(map(_section, sections))
+
+
+def _section(section: Tree) -> str:
     rows = "".join(
         f"<tr><td>{escape(claim['text'])}</td><td class='verdict'>{escape(claim['verdict'])}</td>"
         f"<td>{escape(claim['evidence'])}</td></tr>"
         for claim in section["claims"]
     )
-    table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+    table = f'<table class="claims"><tbody>{rows}</tbody></table>' if rows else ""
     return f"<h3>{escape(section['title'])}</h3><p>{escape(section['text'])}</p>{table}"
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tabulate import tabulate
 
 from .columns import BY_NAME, METRICS
+from .results import Tree
 from .statistics import REAL, UNKNOWN
-
-Tree = dict[str, Any]
 
 # The two tables of an overview; results.json and report.html have every metric.
 ACCURACY = (

@@ -6,17 +6,15 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
 from .charts import nms_chart, precision_charts
 from .laboratory import RESULTS
 from .report_html import page_file
 from .report_markdown import failures, overview, provenance, section_parts
+from .results import Tree
 
 IMAGES = "images"  # beside the page, in a folder of the page's name
-
-Tree = dict[str, Any]
 
 
 def write_page(folder: Path, page: Path) -> list[Path]:
@@ -83,7 +81,10 @@ def _pictures(
             shutil.copyfile(source, target)
             files.append(target)
             rows.append(f"| {label} | {_image(target, pictures[label]['caption'], page)} |")
-    head = ["| | positive samples, highest score of any class, detections without NMS |", "|:--|:--|"]
+    head = [
+        "| | positive samples, highest score of any class, detections without NMS |",
+        "|:--|:--|",
+    ]
     return files, "\n".join([*head, *rows]) if rows else ""
 
 

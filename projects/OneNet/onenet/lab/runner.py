@@ -60,19 +60,14 @@ def count_slots(jobs: int | None, on_cpu: bool) -> list[Mapping[str, str]]:
 
     Args:
         jobs: how many at a time; None is one for each GPU, or one on the CPU.
-        on_cpu: whether the runs need no GPU. Threads are then shared out evenly.
-
-    Raises:
-        UserError: there are not so many GPUs.
+        on_cpu: whether the runs need no GPU. Else they are dealt out to the GPUs.
     """
     if on_cpu:
         jobs = jobs or 1
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         return [{} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)}] * jobs
     gpus = _visible_gpus()
-    if jobs and jobs > len(gpus):
-        raise UserError(f"--jobs {jobs}: there are only {len(gpus)} GPUs here, one for each run.")
-    return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:jobs]]
+    return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(jobs or len(gpus))]
 
 
 def _visible_gpus() -> list[str]:

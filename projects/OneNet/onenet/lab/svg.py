@@ -15,9 +15,13 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 30, 40  # margins around the plot
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 30, 40  # margins around the plot
 NUM_COLORS = 8  # that the page defines; further lines are dashed
 TICKS = 6
+HEADROOM = 0.04  # above and below the data, as a share of their range
+LEAST_COUNT = 0.7  # on the axis of a histogram, so that a single one can be seen
+FEW = 12  # points of a line, up to which each is marked
+DOT = 2.6  # radius of such a mark
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def line_chart(
     series = [one for one in series if len(one.x)]
     x_axis = _axis([x for one in series for x in one.x], x_range, LEFT, WIDTH - RIGHT)
     values = [y for one in series for y in one.y]
-    y_axis = _axis(values, y_range, HEIGHT - BOTTOM, TOP, log)
+    y_axis = _axis(values, y_range, HEIGHT - BOTTOM, TOP, log, HEADROOM)
     bands = "".join(_band(one, x_axis, y_axis) for one in series if len(one.spread))
     lines = "".join(_line(one, x_axis, y_axis) for one in series)
     return _frame(title, x_label, x_axis, y_axis, bands + lines, "line")
@@ -103,7 +107,7 @@ def histogram(
     """
     x_axis = _axis(edges, None, LEFT, WIDTH - RIGHT)
     top = max([10.0, *(value for _, _, some in counts for value in some)])
-    y_axis = Axis(0.5, top, HEIGHT - BOTTOM, TOP, log=True)
+    y_axis = Axis(LEAST_COUNT, top, HEIGHT - BOTTOM, TOP, log=True)
     parts = []
     for name, label, some in counts:
         values = "; ".join(
@@ -135,11 +139,15 @@ def _axis(
     start: float,
     end: float,
     log: bool = False,
+    headroom: float = 0.0,
 ) -> Axis:
     known = [value for value in values if math.isfinite(value)] or [0.1, 1.0]
     low, high = limits or (min(known), max(known))
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
+    elif not limits and not log:
+        room = headroom * (high - low)
+        low, high = low - room, high + room
     return Axis(low, high, start, end, log)
 
 
@@ -149,11 +157,20 @@ def _line(series: Series, x_axis: Axis, y_axis: Axis) -> str:
         for x, y in zip(series.x, series.y, strict=True)
     )
     last = f"{series.label}: {series.y[-1]:.4g} at {series.x[-1]:g}"
+    dots = _dots(series, x_axis, y_axis) if len(series.x) <= FEW else ""
     return (
         f'<path class="line c{series.color % NUM_COLORS} d{series.color // NUM_COLORS % 3}" '
         f'data-arm="{escape(series.arm)}" data-label="{escape(series.label)}" '
         f'data-x="{_numbers(series.x)}" data-y="{_numbers(series.y)}" '
-        f'd="M{"L".join(places)}"><title>{escape(last)}</title></path>'
+        f'd="M{"L".join(places)}"><title>{escape(last)}</title></path>{dots}'
+    )
+
+
+def _dots(series: Series, x_axis: Axis, y_axis: Axis) -> str:
+    return "".join(
+        f'<circle class="dot c{series.color % NUM_COLORS}" data-arm="{escape(series.arm)}" '
+        f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}" r="{DOT}"/>'
+        for x, y in zip(series.x, series.y, strict=True)
     )
 
 

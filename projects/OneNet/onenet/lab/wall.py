@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -19,8 +18,15 @@ from tqdm import tqdm
 from ..engine.checkpoint import Checkpointer
 from ..evaluation.diagnosis import merge_matches
 from ..structures import Predictions, Priors
-from ..visualization.assignment import PositiveSamples, draw_positive_samples, positive_samples
-from ..visualization.detections import Scene, correct_detections, draw_found
+from ..visualization import (
+    PositiveSamples,
+    Scene,
+    best_f1_threshold,
+    correct_detections,
+    draw_positive_samples,
+    positive_samples,
+)
+from ..visualization.detections import draw_found
 from ..visualization.draw import new_figure, show_image
 from ..visualization.gallery import (
     annotated_scenes,
@@ -29,8 +35,8 @@ from ..visualization.gallery import (
     input_image,
     match_scene,
 )
-from ..visualization.operating_point import best_f1_threshold
 from .experiment import Run
+from .results import Tree
 
 FOLDER = "wall"
 NUM_SCENES = 4
@@ -39,8 +45,6 @@ PANEL = 240  # longer side of a panel, pixels
 GAP = 6  # between panels, pixels
 QUALITY = 85  # of the JPEGs
 MANY = 4  # positive samples a ground truth, above which their predicted boxes hide everything
-
-Tree = dict[str, Any]
 
 
 def draw_wall(runs: Sequence[Run], configs: Sequence[CfgNode], output: Path) -> list[Tree]:

@@ -1,0 +1,126 @@
+"""tools/ablate.py as a user runs it: a run that ends well, one that crashes, and both again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "ablate.py"
+TINY = ROOT / "tests" / "tiny.yaml"
+CONFIG = (
+    f'_BASE_: "{TINY}"'
+    + """
+MODEL: {DEVICE: "cpu"}
+DATALOADER: {NUM_WORKERS: 0}
+INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
+SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], CHECKPOINT_PERIOD: 2}
+VERSION: 2
+"""
+)
+EXPERIMENT = """
+config_file: tiny.yaml
+arms:
+  min-cost: {}
+  diverges: {SOLVER.BASE_LR: 1.0e+30, SOLVER.WARMUP_ITERS: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def ablate(few_digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ablation")
+    (folder / "tiny.yaml").write_text(CONFIG)
+    (folder / "experiment.yaml").write_text(EXPERIMENT)
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
+
+    def ablate(*arguments):
+        command = [sys.executable, str(TOOL), *map(str, arguments)]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    ablate.output = folder / "output" / "ablation" / "experiment"
+    return ablate
+
+
+def test_train_and_report(ablate):
+    done = ablate("--experiment", "experiment.yaml")
+    assert done.returncode == 1, done.stderr
+    assert "min-cost, seed 1: AP 0.0, with NMS 0.0" in done.stdout
+    assert "diverges, seed 1: FAILED, exit code 1" in done.stdout
+    assert "failed: " in done.stderr
+
+    results = json.loads((ablate.output / "results.json").read_text())
+    well, crashed = (arm["runs"][0] for arm in results["arms"])
+    assert well["status"] == "finished" and crashed["status"] == "failed"
+    assert any("FloatingPointError" in line for line in crashed["tail"])
+    assert well["metrics"]["positives_per_gt"] == 1.0
+    assert 0 < well["metrics"]["assignment_share"] < 100
+    assert well["metrics"]["step_seconds"] > 0
+    assert len(well["curves"]["ap"]) == 8
+    assert {"total_loss", "bbox/AP"} <= results["history"].keys()
+    assert len(results["scenes"]) == 4
+    for scene in results["scenes"]:
+        (picture,) = scene["pictures"].values()
+        assert (ablate.output / picture["file"]).stat().st_size > 1000
+        assert "positive samples for" in picture["caption"]
+    assert "diverges, seed 1: failed" in (ablate.output / "report.md").read_text()
+    assert "data:image/jpeg" in (ablate.output / "report.html").read_text()
+
+
+def test_reported_again_without_training(ablate):
+    log = ablate.output / "min-cost" / "seed1" / "log.txt"
+    before = log.stat().st_mtime_ns
+    done = ablate("--experiment", "experiment.yaml", "--report-only")
+    assert done.returncode == 1 and "failed: " in done.stderr
+    assert log.stat().st_mtime_ns == before
+
+
+def test_another_config_is_refused(ablate):
+    done = ablate("--experiment", "experiment.yaml", "SOLVER.MAX_ITER", "4")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "SOLVER.MAX_ITER: 3 there, 4 wanted" in line
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    """The experiment of a command line, without running anything."""
+    import runpy
+
+    tool = runpy.run_path(str(TOOL))
+    return lambda *argv: tool["read_arguments"](tool["parse_args"](argv))
+
+
+def test_what_a_command_line_asks_for(arguments):
+    vary = ["--vary", "MODEL.OneNet.ASSIGNER.NAME=MinCost,FCOS", "--vary", "SEED_X=1,2"]
+    experiment = arguments("--config-file", "a.yaml", *vary, "--seeds", "2", "A.B", "5")
+    assert [arm.label for arm in experiment.arms][:2] == [
+        "ASSIGNER.NAME=MinCost, SEED_X=1",
+        "ASSIGNER.NAME=MinCost, SEED_X=2",
+    ]
+    assert len(experiment.arms) == 4
+    assert experiment.seeds == (1, 2)
+    assert all(arm.opts["A.B"] == "5" for arm in experiment.arms)
+    experiment = arguments("--config-file", "a.yaml", *vary, "--list", "--seeds", "4,7")
+    assert len(experiment.arms) == 2
+    assert experiment.seeds == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--config-file", "a.yaml"], "nothing is varied"),
+        (["--config-file", "a.yaml", "--vary", "A=1", "B"], '"B" has no value'),
+        (["--config-file", "a.yaml", "--vary", "A=1,2", "A", "3"], "A is varied, and set to 3"),
+        (["--config-file", "a.yaml", "--vary", "A=1", "--vary", "A=2"], "names a key twice"),
+        (["--config-file", "a.yaml", "--vary", "A=1", "--seeds", "x"], "--seeds must be a number"),
+        (["--config-file", "a.yaml", "--vary", "A=1", "--seeds", "0"], "seeds must be a positive"),
+        (["--experiment", "a.yaml", "--vary", "A=1"], "--vary goes with --config-file"),
+    ],
+)
+def test_command_lines_that_cannot_be(arguments, argv, message):
+    with pytest.raises(ValueError) as caught:
+        arguments(*argv)
+    assert message in str(caught.value)
