@@ -41,6 +41,7 @@ EXTRAS = {
     ],
     "dev": [
         "hypothesis>=6.80",
+        "playwright>=1.49",  # for the tests in a browser, which is yours to install
         "pre-commit>=3.0",
         "pytest>=9.0",
         "pytest-xdist>=3.3",
@@ -55,10 +56,6 @@ EXTRAS = {
     # For MODEL.BACKBONE.NAME build_timm_backbone.
     "timm": [
         "timm>=1.0.7",
-    ],
-    # For the tests of demo/web in a browser, which is yours to install.
-    "web": [
-        "playwright>=1.49",
     ],
 }
 
