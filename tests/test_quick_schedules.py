@@ -68,10 +68,14 @@ def test_it_runs_from_end_to_end(path, few_digits, tmp_path):
     spec = SPECS[0]
     digits = spec.folder(few_digits)
     own = [
-        [f"few_{split}", str(spec.json_file(digits, split)), str(spec.image_root(digits, split))]
+        [
+            f"instant_{split}",
+            str(spec.json_file(digits, split)),
+            str(spec.image_root(digits, split)),
+        ]
         for split in spec.scenes
     ]
-    data = ["DATASETS.TRAIN", ("few_train",), "DATASETS.TEST", ("few_val",)]
+    data = ["DATASETS.TRAIN", ("instant_train",), "DATASETS.TEST", ("instant_val",)]
     cfg = load(path, "OUTPUT_DIR", str(tmp_path), "DATASETS.REGISTER", own, *data)
     check_run(cfg)
     Trainer(cfg).train()

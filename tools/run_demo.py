@@ -39,7 +39,7 @@ from tabulate import tabulate
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "digits" / "onenet_R18_digits.yaml"
 SUMMARY = "summary.md"
-STEP_SECONDS = 0.24  # of the digits config on 2 cores, for an estimate
+STEP_SECONDS = 0.21  # of the digits config on 2 cores, for an estimate
 MAX_LISTED = 5  # differences between configs
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 

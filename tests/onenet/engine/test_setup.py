@@ -1,6 +1,7 @@
 import logging
 import pickle
 from argparse import Namespace
+from collections import Counter
 
 import pytest
 import torch
@@ -68,9 +69,11 @@ def test_other_meta_architectures_need_no_names_of_onenet(tiny_cfg):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_falls_back_to_the_cpu_and_says_so_once(caplog):
+def test_falls_back_to_the_cpu_and_says_so_once(caplog, monkeypatch):
+    monkeypatch.setattr("detectron2.utils.logger._LOG_COUNTER", Counter())
     with caplog.at_level(logging.WARNING):
-        cfg = setup_cfg(opts=["MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", "True"])
+        for _ in range(2):
+            cfg = setup_cfg(opts=["MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", "True"])
     assert cfg.MODEL.DEVICE == "cpu"
     assert not cfg.SOLVER.AMP.ENABLED
     assert len([r for r in caplog.records if "No GPU" in r.message]) == 1

@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from detectron2.utils.logger import log_first_n, setup_logger
 
 from ..assigner import build_assigner
 from ..config import add_onenet_config
@@ -20,8 +20,6 @@ from ..errors import ConfigError, UserError, nearest
 from ..heads import HEADS
 from .config_file import merge_file, merge_list
 from .optimizer import check_optimizer
-
-logger = logging.getLogger(__name__)
 
 
 def setup_cfg(
@@ -83,11 +81,16 @@ def _check_name(key: str, name: str, valid: Iterable) -> None:
 
 def _fall_back_to_cpu(cfg: CfgNode) -> None:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        logger.warning("No GPU is available: running on the CPU.")
+        _warn_once("No GPU is available: running on the CPU.")
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
-        logger.warning("SOLVER.AMP.ENABLED needs a GPU: training in float32.")
+        _warn_once("SOLVER.AMP.ENABLED needs a GPU: training in float32.")
         cfg.SOLVER.AMP.ENABLED = False
+
+
+def _warn_once(message: str) -> None:
+    """Programs that compare configs read many of them."""
+    log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> None:
