@@ -105,7 +105,7 @@ def logged(output):
     """The lines of metrics.json in order, without the times in them."""
     lines = (output / "metrics.json").read_text().splitlines()
     records = sorted(map(json.loads, lines), key=lambda record: record["iteration"])
-    timing = ("time", "assign/time", "data_time", "rank_data_time", "eta_seconds")
+    timing = ("time", "mean_time", "assign/time", "data_time", "rank_data_time", "eta_seconds")
     return [{name: r[name] for name in r if name not in timing} for r in records]
 
 

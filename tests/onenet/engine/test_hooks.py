@@ -4,7 +4,8 @@ import pytest
 import torch
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import build_model
-from onenet.engine import AssignmentStatistics
+from detectron2.utils.events import EventStorage
+from onenet.engine import AssignmentStatistics, MeanStepTime
 from onenet.statistics import assignment_statistics
 
 
@@ -57,3 +58,15 @@ def test_one_readable_line(loop, caplog):
     (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("onenet")]
     assert line.startswith("assignment: positives per gt 1.000 ")
     assert "positive iou 0." in line
+
+
+def test_mean_time_is_that_of_the_last_steps():
+    hook = MeanStepTime(window=2)
+    hook.trainer = TrainerBase()
+    with EventStorage() as hook.trainer.storage:
+        hook.after_step()
+        assert "mean_time" not in hook.trainer.storage.histories()
+        for seconds in (9.0, 1.0, 4.0):
+            hook.trainer.storage.put_scalar("time", seconds)
+            hook.after_step()
+        assert hook.trainer.storage.latest()["mean_time"][0] == 2.5

@@ -67,6 +67,10 @@ def test_training_seconds_counts_each_iteration_once():
     assert training_seconds([]) == 0
 
 
+def test_training_seconds_adds_up_means_where_there_are_any():
+    assert training_seconds([{"iteration": 9, "time": 0.5, "mean_time": 0.25}]) == 2.5
+
+
 def test_lines_of_iterations_that_come_again_are_cut_off(tmp_path):
     file = tmp_path / "metrics.json"
     kept = [{"iteration": 19, "total_loss": 3.0}, {"iteration": 39, "total_loss": 2.0}]

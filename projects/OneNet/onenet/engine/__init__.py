@@ -6,7 +6,7 @@ from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
-from .hooks import AssignmentStatistics
+from .hooks import AssignmentStatistics, MeanStepTime
 from .initial_weights import InitialWeights
 from .launch import count_processes, exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
@@ -26,6 +26,7 @@ __all__ = [
     "Checkpointer",
     "InitialWeights",
     "LogContinuation",
+    "MeanStepTime",
     "StepSeed",
     "Trainer",
     "build_optimizer",

@@ -79,12 +79,13 @@ def final_results(records: Sequence[Mapping[str, float]], max_iter: int) -> Mapp
 def training_seconds(records: Sequence[Mapping[str, float]]) -> float:
     """Time that went into training steps, without evaluations and pauses, in seconds.
 
-    The log has the median step time of every so many iterations; it is taken for all of them.
+    The log has the mean step time of every so many iterations, or, from another trainer, the median
+    alone; it is taken for all of them.
     """
     timed = [record for record in records if "time" in record]
     logged = [-1, *(record["iteration"] for record in timed)]
     return sum(
-        record["time"] * (iteration - before)
+        record.get("mean_time", record["time"]) * (iteration - before)
         for record, (before, iteration) in zip(timed, pairwise(logged), strict=True)
     )
 

@@ -32,7 +32,7 @@ from .assignment_probe import AssignmentProbe, build_probe
 from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
-from .hooks import AssignmentStatistics, unwrapped
+from .hooks import AssignmentStatistics, MeanStepTime, unwrapped
 from .initial_weights import InitialWeights
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
@@ -153,7 +153,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             hooks.insert(saves, build_probe(cfg, self.data_loader.dataset.records))
         if cfg.TEST.EVAL_PERIOD > 0 and cfg.TEST.BEST_METRIC:
             hooks.append(BestCheckpoint(model, cfg.OUTPUT_DIR, cfg.TEST.BEST_METRIC))
-        return [*early, *hooks, writer]
+        return [*early, *hooks, MeanStepTime(), writer]
 
 
 def build_step(
