@@ -27,6 +27,15 @@ def coco(**sections):
     return {"images": [image], "annotations": [box], "categories": CATEGORIES, **sections}
 
 
+def with_box(**fields):
+    """Sections with one annotation in which some fields are others."""
+    return {"annotations": [{**coco()["annotations"][0], **fields}]}
+
+
+def with_image(**fields):
+    return {"images": [{**coco()["images"][0], **fields}]}
+
+
 @pytest.fixture(autouse=True)
 def clean_catalogs():
     before = set(DatasetCatalog.list())
@@ -117,7 +126,20 @@ def test_values_that_are_no_datasets(value, named):
         ({"images": [{"id": 1, "file_name": "1.png", "width": 8}]}, 'image without "height"'),
         ({"categories": [CATEGORIES[1]]}, 'category_id 7, which is not in "categories"'),
         ({"images": []}, 'image_id 1, which is not in "images"'),
+        ({"images": [], "annotations": []}, "no images"),
         ({"annotations": [{"id": 5, "image_id": 1, "category_id": 3}]}, 'without "bbox" (id 5)'),
+        (with_box(bbox=None), 'annotation (id 1) whose "bbox" is None, must be four numbers'),
+        (with_box(bbox=[1, 2, None, 4]), '"bbox" is [1, 2, None, 4], must be four numbers'),
+        (with_box(bbox=[1, 2, 3]), "four numbers"),
+        (with_box(bbox=["1", 2, 3, 4]), "four numbers"),
+        (with_box(bbox=[1, 2, 3, float("nan")]), "four numbers"),
+        (with_box(category_id=[7]), '"category_id" is [7], must be an id'),
+        (with_box(area=None), '"area" is None, must be a number'),
+        (with_box(iscrowd=None), '"iscrowd" is None, must be 0 or 1'),
+        (with_box(ignore=1), '"ignore" is 1, must be 0 ("iscrowd" 1'),
+        (with_image(width="8"), "an image (id 1) whose \"width\" is '8', must be a number"),
+        (with_image(height=0), '"height" is 0, must be a number of pixels'),
+        (with_image(file_name=3), '"file_name" is 3, must be text'),
     ],
 )
 def test_a_file_that_is_not_in_the_format(mine, sections, named):

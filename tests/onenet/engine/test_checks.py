@@ -73,7 +73,7 @@ def test_resume_does_not_need_the_first_weights(digits_cfg, tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.pth"):
         check_run(digits_cfg, resume=False)
     (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
-    with pytest.raises(UserError, match=r"model_0000002\.pth"):
+    with pytest.raises(UserError, match=r'last_checkpoint".*model_0000002\.pth".*--resume'):
         check_run(digits_cfg, resume=True)
 
 

@@ -109,6 +109,9 @@ def test_counting_processes(two_gpus, tiny_cfg, flags, count):
         ({"machine_rank": 1}, "--machine-rank 1: .* 0 to 0"),
         ({"num_machines": 2, "machine_rank": 2}, "--machine-rank 2: .*--num-machines 2 .* 0 to 1"),
         ({"num_machines": 2, "dist_url": "auto"}, '--dist-url "auto" .*tcp://HOST:PORT'),
+        ({"num_machines": 2, "dist_url": "tcp://h:port"}, '"tcp://h:port" .*tcp://HOST:PORT'),
+        ({"num_machines": 2, "dist_url": "tcp://h:70000"}, '"tcp://h:70000" .*tcp://HOST:PORT'),
+        ({"num_machines": 2, "dist_url": "file:///h"}, '"file:///h" .*tcp://HOST:PORT'),
     ],
 )
 def test_flags_that_do_not_fit(tiny_cfg, flags, named):

@@ -99,6 +99,20 @@ def test_perfect_detector(evaluator):
     assert diagnosis["score_gap"] == pytest.approx((3 * 0.9 + 2 * 0.8) / 5)
 
 
+def test_annotations_may_lack_area_and_iscrowd(dataset, evaluator, tmp_path):
+    expected = evaluate(evaluator)
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        del annotation["area"]
+        if not annotation["iscrowd"]:
+            del annotation["iscrowd"]
+    path.write_text(json.dumps(content))
+    results = evaluate(NMSDiagnosisEvaluator(dataset, str(tmp_path / "out")))
+    for task, metrics in expected.items():
+        assert results[task] == pytest.approx(dict(metrics), nan_ok=True)
+
+
 def test_duplicates_cost_ap_without_nms_only(evaluator):
     results = evaluate(evaluator, repeats=3)
     assert results["bbox_nms"]["AP"] == pytest.approx(100)

@@ -7,7 +7,6 @@ picture of people), or with ``extra.ignore``, is no person to be found but a reg
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
+from .coco_file import is_box
 
 PERSON = "person"
 CATEGORIES = [{"id": 1, "name": PERSON}]
@@ -106,7 +106,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _annotation(box: Any) -> dict[str, Any]:
     """One of the ``gtboxes`` as a COCO annotation without its ids."""
-    if not isinstance(box, dict) or not _is_box(box.get("fbox")):
+    if not isinstance(box, dict) or not is_box(box.get("fbox")):
         raise ValueError(f'a box without an "fbox" of four numbers: {json.dumps(box)[:80]}')
     extra = box.get("extra")
     ignored = isinstance(extra, dict) and extra.get("ignore", 0) != 0
@@ -117,13 +117,7 @@ def _annotation(box: Any) -> dict[str, Any]:
         "area": width * height,
         "iscrowd": int(ignored or box.get("tag") != PERSON),
     }
-    return annotation | ({"bbox_vis": box["vbox"]} if _is_box(box.get("vbox")) else {})
-
-
-def _is_box(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 4:
-        return False
-    return all(isinstance(x, (int, float)) and math.isfinite(x) for x in value)
+    return annotation | ({"bbox_vis": box["vbox"]} if is_box(box.get("vbox")) else {})
 
 
 def _image(image_id: str, image_root: Path) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _prepare(entry: Entry) -> None:
         raise UserError(
             f'{place}: there is no image folder "{entry.image_root}"; {_working_directory()}'
         )
-    if content.first_image and not Path(entry.image_root, content.first_image).exists():
+    if not Path(entry.image_root, content.first_image).exists():
         raise UserError(
             f'{place}: there is no image "{content.first_image}" in "{entry.image_root}", where '
             "the file names of the annotations must start"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,13 +134,29 @@ def check_weights(
             model, cfg.OUTPUT_DIR, allow_partial=allow_partial, unsafe_load=unsafe_load
         )
         resumed = resume and checkpointer.has_checkpoint()
-        path = checkpointer.get_checkpoint_file() if resumed else cfg.MODEL.WEIGHTS
+        path = _tagged_checkpoint(checkpointer) if resumed else cfg.MODEL.WEIGHTS
         if unsafe_load and not same_file(path, unsafe_load):
             raise UserError(f'--unsafe-load "{unsafe_load}" is not the file to load: "{path}" is.')
         if model is None:
             locate_weights(path)
         else:
             checkpointer.load(path, checkpointables=[])
+
+
+def _tagged_checkpoint(checkpointer: Checkpointer) -> str:
+    """The checkpoint from which a run goes on.
+
+    Raises:
+        UserError: the file has gone since.
+    """
+    path = checkpointer.get_checkpoint_file()
+    if not os.path.isfile(path):
+        tag = os.path.join(checkpointer.save_dir, "last_checkpoint")
+        raise UserError(
+            f'"{tag}" names a checkpoint that is not there, "{path}"; write the name of another '
+            "one of this folder into it, or start anew without --resume"
+        )
+    return path
 
 
 def _weightless_model(cfg: CfgNode) -> nn.Module | None:

@@ -107,14 +107,20 @@ def _launch_on_cpu(main: Main, cfg: CfgNode, args: Namespace) -> None:
     if args.num_machines == 1:
         host, port = "127.0.0.1", get_free_port()
     else:
-        url = urlparse(args.dist_url)
-        host, port = url.hostname, url.port
-        if not (host and port):
-            raise ConfigError(
-                f'--dist-url "{args.dist_url}" must be tcp://HOST:PORT of the first machine.'
-            )
+        host, port = _address(args.dist_url)
     common = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
     start_processes(_become_rank, nprocs=on_machine, args=(on_machine, common, main, cfg, args))
+
+
+def _address(dist_url: str) -> tuple[str, int]:
+    """Host and port of the first machine."""
+    try:
+        url = urlparse(dist_url)
+        if url.scheme == "tcp" and url.hostname and url.port:
+            return url.hostname, url.port
+    except ValueError:  # a port that is no number, or none that exists
+        pass
+    raise ConfigError(f'--dist-url "{dist_url}" must be tcp://HOST:PORT of the first machine.')
 
 
 def _become_rank(

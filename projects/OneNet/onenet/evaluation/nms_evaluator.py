@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -90,6 +90,8 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
             )
             for folder in (output_dir, os.path.join(output_dir, "nms"))
         )
+        for evaluator in (self._as_trained, self._with_nms):
+            _complete(evaluator._coco_api.anns.values())
         self._matches: list[Matches] = []
 
     def reset(self) -> None:
@@ -154,6 +156,13 @@ def _load_ground_truth(dataset_name: str) -> dict[Any, tuple[Tensor, Tensor]]:
             torch.tensor(classes, dtype=torch.int64),
         )
     return ground_truth
+
+
+def _complete(annotations: Iterable[dict[str, Any]]) -> None:
+    """Give annotations what pycocotools asks for and whoever wrote the json may have left out."""
+    for one in annotations:
+        one.setdefault("iscrowd", 0)
+        one.setdefault("area", one["bbox"][2] * one["bbox"][3])
 
 
 def _evaluate_quietly(
