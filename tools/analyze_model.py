@@ -15,6 +15,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from onenet.engine import exit_on_user_error, setup_cfg
+from onenet.engine.arguments import at_least
 from onenet.engine.complexity import analyze
 
 
@@ -27,12 +28,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--size",
         nargs=2,
-        type=int,
+        type=at_least(1),
         metavar=("HEIGHT", "WIDTH"),
         help="of the image, default: the sizes for testing in the config",
     )
     parser.add_argument(
-        "--max-depth", type=int, default=3, metavar="N", help="of the modules, default: 3"
+        "--max-depth", type=at_least(0), default=3, metavar="N", help="of the modules, default: 3"
     )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"

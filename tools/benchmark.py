@@ -23,6 +23,7 @@ from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from onenet.data import check_datasets_available
 from onenet.engine import benchmark, exit_on_user_error, setup_cfg
+from onenet.engine.arguments import at_least
 from onenet.engine.benchmark import Timing, measure
 from onenet.errors import nearest
 from onenet.export.benchmark import RUNTIMES, report_stages, time_stages
@@ -40,11 +41,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--task", type=tasks, required=True, metavar="TASKS", help=f"some of {','.join(TASKS)}"
     )
-    parser.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--iterations", type=int, default=50, metavar="N", help="default: 50")
-    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--size", nargs=2, type=at_least(1), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument(
-        "--batch", nargs="+", type=int, default=[1, 8], metavar="N", help="of stages, default: 1 8"
+        "--iterations", type=at_least(1), default=50, metavar="N", help="default: 50"
+    )
+    parser.add_argument("--warmup", type=at_least(0), default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--batch",
+        nargs="+",
+        type=at_least(1),
+        default=[1, 8],
+        metavar="N",
+        help="of stages, default: 1 8",
     )
     parser.add_argument(
         "--runtime", nargs="+", choices=RUNTIMES, default=RUNTIMES, help="of stages, default: both"

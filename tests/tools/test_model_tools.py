@@ -54,3 +54,19 @@ def test_unknown_task(run, capsys):
     with pytest.raises(SystemExit):
         run("benchmark.py", "--config-file", DIGITS, "--task", "train,evl")
     assert 'unknown task "evl". Did you mean "eval"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "named"),
+    [
+        ("benchmark.py", ["--task", "eval", "--iterations", 0], "--iterations: 0 is below 1"),
+        ("benchmark.py", ["--task", "eval", "--size", 64, -1], "--size: -1 is below 1"),
+        ("benchmark.py", ["--task", "stages", "--batch", 0], "--batch: 0 is below 1"),
+        ("analyze_model.py", ["--size", 0, 64], "--size: 0 is below 1"),
+        ("analyze_model.py", ["--max-depth", "x"], "--max-depth: invalid whole_number value: 'x'"),
+    ],
+)
+def test_numbers_that_cannot_be(run, capsys, tool, options, named):
+    with pytest.raises(SystemExit):
+        run(tool, "--config-file", DIGITS, *options)
+    assert named in capsys.readouterr().err

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -23,8 +23,10 @@ class Kind(NamedTuple):
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value read from JSON is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    """Whether a value read from JSON is a finite number, and one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max  # not of NaN, and for integers of any length
 
 
 def is_box(value: Any) -> bool:
@@ -83,7 +85,7 @@ def _inspect(path: str, modified: int, size: int) -> CocoFile:
     with open(path, encoding="utf-8") as file:
         try:
             content = json.load(file)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"is not JSON: {error}") from None
     for section in SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):

@@ -93,7 +93,7 @@ def _convert_lines(lines: Iterable[bytes], image_root: Path, name: str) -> Conve
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of brackets in thousands of brackets
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(record, dict):
         raise ValueError("no JSON object")
