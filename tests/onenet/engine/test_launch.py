@@ -143,6 +143,30 @@ def test_the_processes_of_a_cpu_know_their_place(tiny_cfg, monkeypatch):
     assert threads == [2, 2]
 
 
+def test_a_process_whose_launcher_was_killed_does_nothing(two_gpus, tiny_cfg, monkeypatch):
+    """It may happen before PyTorch has arranged that the one dies with the other."""
+    started = []
+    monkeypatch.setattr(
+        launch_module, "start_processes", lambda start, nprocs, args: started.append((start, args))
+    )
+    launch(raise_user_error, tiny_cfg(), arguments(num_gpus=2))
+    launch(raise_user_error, two_gpus[0], arguments(num_gpus=2))
+    ((become_rank, rank_arguments),) = started
+    (((run, _), options),) = two_gpus[1]
+    launcher = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: launcher + 1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(SystemExit, match=f"process {launcher}, .* is gone"):
+        become_rank(0, *rank_arguments)
+    with pytest.raises(SystemExit, match=f"process {launcher}, .* is gone"):
+        run(*options["args"])
+    monkeypatch.setattr(os, "getppid", lambda: launcher)
+    ran = []
+    monkeypatch.setattr(launch_module, "_run", lambda *args: ran.append(args))
+    run(*options["args"])
+    assert ran == [options["args"]]
+
+
 def test_a_process_that_was_killed_is_named(two_gpus, monkeypatch, capsys):
     def die(*args, **kwargs):
         message = "process 1 terminated with signal SIGKILL"

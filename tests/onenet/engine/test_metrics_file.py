@@ -95,6 +95,8 @@ def test_the_result_of_a_run_that_is_prolonged_stays(tmp_path):
     file.write_text(text)
     drop_from(tmp_path, 40)
     assert file.read_text() == text
+    drop_from(tmp_path, 40, keep_end=False)
+    assert file.read_text() == text.splitlines(keepends=True)[0]
 
 
 def test_without_a_log_there_is_nothing_to_cut_off(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from onenet import UserError
-from onenet.engine import Trainer
+from onenet.engine import Trainer, read_metrics
 
 
 class StopAfter(HookBase):
@@ -110,6 +110,25 @@ def test_the_best_weights_of_a_run_are_kept(cfg, few_digits_names):
     assert set(evaluations) == {1, 4}
     assert best["metrics"]["bbox/AP"] == evaluations[best["iteration"]] == max(evaluations.values())
     assert Path(cfg.OUTPUT_DIR, "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_a_run_that_was_killed_in_its_last_evaluation(cfg, few_digits_names):
+    cfg.DATASETS.TEST = (few_digits_names["val"],)
+    whole = Trainer(cfg)
+    whole.resume_or_load(resume=False)
+    whole.train()
+    expected = read_metrics(cfg.OUTPUT_DIR)
+    for again in (True, False):  # killed before its result was logged, and after it
+        path = Path(cfg.OUTPUT_DIR, "metrics.json")
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:-1] if again else lines))
+        resumed = Trainer(cfg)
+        resumed.resume_or_load(resume=True)
+        resumed.train()
+        assert len(path.read_text().splitlines()) == len(lines)
+        found = read_metrics(cfg.OUTPUT_DIR)
+        assert [r["iteration"] for r in found] == [r["iteration"] for r in expected]
+        assert found[-1]["bbox/AP"] == pytest.approx(expected[-1]["bbox/AP"], nan_ok=True)
 
 
 def test_folders_that_differ_between_machines(cfg, monkeypatch):

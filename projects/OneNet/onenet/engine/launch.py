@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlparse
 
@@ -49,7 +50,7 @@ def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
             _launch_on_cpu(main, cfg, args)
         else:
             engine.launch(
-                _run,
+                partial(_run_unless_alone, os.getpid()),
                 args.num_gpus,
                 num_machines=args.num_machines,
                 machine_rank=args.machine_rank,
@@ -109,7 +110,8 @@ def _launch_on_cpu(main: Main, cfg: CfgNode, args: Namespace) -> None:
     else:
         host, port = _address(args.dist_url)
     common = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
-    start_processes(_become_rank, nprocs=on_machine, args=(on_machine, common, main, cfg, args))
+    arguments = (os.getpid(), on_machine, common, main, cfg, args)
+    start_processes(_become_rank, nprocs=on_machine, args=arguments)
 
 
 def _address(dist_url: str) -> tuple[str, int]:
@@ -125,6 +127,7 @@ def _address(dist_url: str) -> tuple[str, int]:
 
 def _become_rank(
     local_rank: int,
+    launcher: int,
     on_machine: int,
     environment: dict[str, str],
     main: Main,
@@ -132,6 +135,7 @@ def _become_rank(
     args: Namespace,
 ) -> None:
     """Run as one process of several on the CPU, among which its cores are divided."""
+    _exit_if_alone(launcher)
     rank = args.machine_rank * on_machine + local_rank
     values = (args.num_machines * on_machine, rank, on_machine, local_rank)
     os.environ.update(environment, **dict(zip(TORCHRUN, map(str, values), strict=True)))
@@ -150,6 +154,24 @@ def _join(main: Main, cfg: CfgNode, args: Namespace) -> None:
     _run(main, cfg, args)
     # Not after an error: the others may be waiting for this one, and would wait for ever.
     dist.destroy_process_group()
+
+
+def _exit_if_alone(launcher: int) -> None:
+    """End a process whose launcher was killed while this one started.
+
+    Later the death of the launcher ends it, which PyTorch arranges. Left alone, it would train on
+    beside a run that is resumed.
+
+    Args:
+        launcher: process id of the program that the user started, which may be this one.
+    """
+    if launcher not in (os.getpid(), os.getppid()):
+        raise SystemExit(f"error: process {launcher}, which has started this one, is gone")
+
+
+def _run_unless_alone(launcher: int, main: Main, cfg: CfgNode, args: Namespace) -> None:
+    _exit_if_alone(launcher)
+    _run(main, cfg, args)
 
 
 def _run(main: Main, cfg: CfgNode, args: Namespace) -> None:

@@ -28,28 +28,32 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
     return [records[iteration] for iteration in sorted(records)]
 
 
-def drop_from(output_dir: str | os.PathLike, iteration: int) -> None:
+def drop_from(output_dir: str | os.PathLike, iteration: int, *, keep_end: bool = True) -> None:
     """Remove what a run has logged of an iteration and those after it, which will be run again.
 
-    So is what a killed run left unfinished. The result of a run that ended right before
-    ``iteration`` stays. A program that is killed in here loses no other line.
+    So is what a killed run left unfinished. A program that is killed in here loses no other line.
+
+    Args:
+        output_dir: folder of the run.
+        iteration: the first one that will be run again.
+        keep_end: whether the result of a run that ended right before ``iteration`` stays.
     """
     path = os.path.join(output_dir, FILE_NAME)
     if not os.path.exists(path):
         return
     with open(path, "rb+") as file:  # not a new file: a writer may have opened this one
         lines = file.readlines()
-        stay = [_is_of_before(line, iteration) for line in lines]
+        stay = [_is_of_before(line, iteration, keep_end) for line in lines]
         unchanged = stay.index(False) if False in stay else len(lines)
         file.seek(sum(map(len, lines[:unchanged])))
         file.write(b"".join(compress(lines[unchanged:], stay[unchanged:])))
         file.truncate()
 
 
-def _is_of_before(line: bytes, iteration: int) -> bool:
+def _is_of_before(line: bytes, iteration: int, keep_end: bool) -> bool:
     try:
         record = json.loads(line)
-        at_end = record["iteration"] == iteration and "total_loss" not in record
+        at_end = keep_end and record["iteration"] == iteration and "total_loss" not in record
         return line.endswith(b"\n") and (record["iteration"] < iteration or at_end)
     except (ValueError, KeyError, TypeError):
         return False

@@ -62,7 +62,9 @@ class LogContinuation(HookBase):
     def before_train(self) -> None:
         if not self.trainer.resumed or not comm.is_main_process():
             return
-        drop_from(self.output_dir, self.trainer.start_iter)
+        start = self.trainer.start_iter
+        # At the end, the evaluation alone is done again.
+        drop_from(self.output_dir, start, keep_end=start < self.trainer.max_iter)
         for name, values in self._recent.items():
             history = self.trainer.storage.histories()[name]
             for value, iteration in values:

@@ -105,6 +105,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         return not comm.all_gather(was_evaluated(self.cfg.OUTPUT_DIR, done - 1))[0]
 
     def after_train(self) -> None:
+        # Detectron2 counts one more where a run was resumed at its end.
+        self.iter = min(self.iter, max(self.start_iter, self.max_iter))
         if self.iter < self.max_iter:
             # An error. In the last iteration Detectron2 would evaluate all the same, and one of
             # several processes would wait there for the others.
