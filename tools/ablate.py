@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     read_config = partial(setup_cfg, add_configs=[add_assigners_config])
     laboratory = Laboratory(experiment, output, read_config, TRAIN_NET)
     if args.dry_run:
+        laboratory.check()
         for job in laboratory.jobs:
             print(f"{'finished' if job.finished else 'to train'}  {shlex.join(job.command[1:])}")
         return 0

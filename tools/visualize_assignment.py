@@ -44,6 +44,8 @@ from onenet.visualization import (
 )
 from tqdm import tqdm
 
+LEAST_SIDE = 64  # of a panel, pixels: less has no room for a title
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -75,6 +77,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--format", choices=("png", "jpg"), default="png")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(argv)
+
+
+def check_side(side: int) -> None:
+    """Check the size of a panel.
+
+    Raises:
+        UserError: it is too small for its title.
+    """
+    if side < LEAST_SIDE:
+        raise UserError(f"--side {side} must be at least {LEAST_SIDE} pixels.")
 
 
 def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
@@ -138,6 +150,7 @@ def free_name(folder: Path, stem: str, suffix: str, taken: set[Path]) -> Path:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the pictures."""
     args = parse_args(argv)
+    check_side(args.side)
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
     records = read_records(cfg, args)
     taken: set[Path] = set()

@@ -2,11 +2,13 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from onenet.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "ablate.py"
@@ -87,8 +89,6 @@ def test_another_config_is_refused(ablate):
 @pytest.fixture
 def arguments(monkeypatch):
     """The experiment of a command line, without running anything."""
-    import runpy
-
     tool = runpy.run_path(str(TOOL))
     return lambda *argv: tool["read_arguments"](tool["parse_args"](argv))
 
@@ -106,6 +106,26 @@ def test_what_a_command_line_asks_for(arguments):
     experiment = arguments("--config-file", "a.yaml", *vary, "--list", "--seeds", "4,7")
     assert len(experiment.arms) == 2
     assert experiment.seeds == (4, 7)
+
+
+def test_a_dry_run_checks_data_as_well(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(few_digits))
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    main = runpy.run_path(str(TOOL))["main"]
+    vary = ["--vary", "MODEL.OneNet.CLASS_COST=0,2", "--dry-run", "--output", str(tmp_path / "out")]
+    with pytest.raises(
+        UserError, match=r'arm "OneNet.CLASS_COST=0": unknown dataset "digits_trai"'
+    ):
+        main(
+            [
+                "--config-file",
+                str(tmp_path / "tiny.yaml"),
+                *vary,
+                "DATASETS.TRAIN",
+                "['digits_trai']",
+            ]
+        )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def results(experiment, tmp_path) -> Tree:
         command="python tools/ablate.py ...",
         machine="a <machine>",
         dataset="digits_val",
-        history={"total_loss": "training loss", "bbox/AP": "AP without NMS"},
+        history={"total_loss": "training loss", "bbox/AP": "AP", "dynamics/moved": "moved"},
     )
     tree["scenes"] = [_scene(name, tmp_path) for name in ("scene_a", "scene_b")]
     return without_nan(tree)
@@ -55,7 +55,11 @@ def _run(ap, seed):
         "status": "finished",
         "seconds": 60.0,
         "metrics": metrics,
-        "history": {"total_loss": [[1, 5.0], [20, 0.5 * seed]], "bbox/AP": [[10, 1.0], [20, ap]]},
+        "history": {
+            "total_loss": [[1, 5.0], [20, 0.5 * seed]],
+            "bbox/AP": [[10, 1.0], [20, ap]],
+            "dynamics/moved": [[20, 0.4 * seed]],
+        },
         "curves": curves,
         "histogram": {"edges": points, "first": [1, 20], "duplicates": [0, seed]},
     }

@@ -43,6 +43,16 @@ def test_one_dataset_to_compare_on(prepare):
     assert message.startswith('arm "a": DATASETS.TEST must name the one dataset')
 
 
+def test_what_would_not_be_without_nms(prepare):
+    message = refused(prepare, arm("a"), arm("b", MODEL__OneNet__NMS="True"))
+    assert message.startswith('arm "b": MODEL.OneNet.NMS is True')
+
+
+def test_a_detector_without_an_assigner(prepare):
+    message = refused(prepare, arm("a", MODEL__META_ARCHITECTURE="RetinaNet"))
+    assert 'MODEL.META_ARCHITECTURE "RetinaNet" has no assigner to compare' in message
+
+
 def test_arms_on_different_datasets(prepare):
     crowd = arm("b", DATASETS__TEST="('digits_crowd_val',)")
     message = refused(check_comparable, *prepare(arm("a"), crowd))

@@ -59,6 +59,7 @@ ARMS = "config_file: a.yaml\narms: {a: {}, b: {}}\n"
         ("{config_file: a.yaml}", "has no arms"),
         ("{arms: {a: {}}}", 'arm "a": no config_file'),
         ("{grid: {A: [1]}}", "grid: no config_file"),
+        ("{config_file: [a.yaml], arms: {a: {}}}", "config_file must name a file, got ['a.yaml']"),
         ("{config_file: a.yaml, arms: {a: 3}}", 'arm "a" must hold config keys, got 3'),
         ("{config_file: a.yaml, arms: [a]}", "arms must be a mapping"),
         ("config_file: a.yaml\narms:\n  a: {}\n  a: {}", 'the key "a" occurs twice'),

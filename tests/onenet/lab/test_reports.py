@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 from onenet.errors import UserError
+from onenet.lab.charts import history_charts
 from onenet.lab.columns import METRICS
 from onenet.lab.report_html import PAGE, write_html
 from onenet.lab.report_markdown import write_markdown
 from onenet.lab.results import write_json
 from onenet.lab.results_page import write_page
+from onenet.lab.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -123,10 +125,27 @@ def test_every_value_is_in_the_table(page, results):
 def test_charts_have_a_line_for_each_arm_that_ran(page):
     lines = [attrs for attrs in page.all("path") if "data-y" in attrs]
     labels = [attrs["data-label"] for attrs in lines]
-    assert labels == ["one-to-one", "<FCOS> & co"] * 5  # two of training, NMS, two of precision
+    assert labels == ["one-to-one", "<FCOS> & co"] * 6  # three of training, NMS, two of precision
     assert all(len(a["data-x"].split()) == len(a["data-y"].split()) for a in lines)
     assert all(a["d"].count("L") + 1 == len(a["data-x"].split()) for a in lines)
     assert len(page.all("path", **{"class": "bars dup"})) == 2
+
+
+def test_charts_of_training_begin_at_zero_and_hold_their_bands(results):
+    charts = dict(history_charts(results))
+    assert {*charts} == {"total_loss", "bbox_AP", "dynamics_moved"}
+    moved = charts["dynamics_moved"]  # 0.4 and 0.8, at the end alone
+    x, *_ = re.search(r' d="M([\d.]+) ([\d.]+)"', moved).groups()
+    assert float(x) == WIDTH - RIGHT
+    band = re.search(r'class="band[^>]* d="M[\d.]+ ([\d.]+)L[\d.]+ ([\d.]+)Z"', moved)
+    top, bottom = map(float, band.groups())
+    assert TOP < top < bottom < HEIGHT - BOTTOM  # not cut off
+
+
+def test_dynamics_have_a_place_of_their_own(results, tmp_path):
+    assert Page(write_html(results, tmp_path)).all("h3", id="dynamics")
+    del results["history"]["dynamics/moved"]
+    assert not Page(write_html(results, tmp_path)).all("h3", id="dynamics")
 
 
 def test_charts_are_well_formed_alone(results, tmp_path):

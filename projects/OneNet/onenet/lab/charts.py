@@ -17,6 +17,7 @@ LOSS = "total_loss"
 
 def history_charts(results: Tree) -> list[Chart]:
     """What was logged over training, a chart each; the mean over the seeds."""
+    x_range = (0, _last_iteration(results))
     return [
         (
             key.replace("/", "_"),
@@ -24,6 +25,7 @@ def history_charts(results: Tree) -> list[Chart]:
                 _series(results, lambda run, key=key: _points(run, key)),
                 title,
                 "iteration",
+                x_range=x_range,
                 log=key == LOSS,
             ),
         )
@@ -70,6 +72,12 @@ def histogram_charts(results: Tree) -> list[tuple[Tree, str]]:
             counts = [("first", "true positives", first), ("dup", "duplicates", duplicates)]
             charts.append((arm, histogram(some[0]["edges"], counts, arm["label"])))
     return charts
+
+
+def _last_iteration(results: Tree) -> float:
+    runs = [run for arm in results["arms"] for run in arm["runs"]]
+    histories = [points for run in runs for points in run.get("history", {}).values()]
+    return max((x for points in histories for x, _ in points), default=1)
 
 
 def _points(run: Tree, key: str) -> tuple[Sequence[float], Sequence[float]]:

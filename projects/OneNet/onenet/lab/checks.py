@@ -31,15 +31,29 @@ def read_configs(runs: Sequence[Run], read_config: ReadConfig) -> list[CfgNode]:
     for run in runs:
         try:
             cfg = read_config(run.arm.config_file, run.opts)
+            _check_measurable(cfg)
         except UserError as error:
             raise ConfigError(f'arm "{run.arm.label}": {error}') from None
-        if len(cfg.DATASETS.TEST) != 1:
-            raise ConfigError(
-                f'arm "{run.arm.label}": DATASETS.TEST must name the one dataset to compare on, '
-                f"got {list(cfg.DATASETS.TEST)}."
-            )
         configs.append(cfg)
     return configs
+
+
+def _check_measurable(cfg: CfgNode) -> None:
+    """Check that a run will have what a report tells of it."""
+    if cfg.MODEL.META_ARCHITECTURE != "OneNet":
+        raise ConfigError(
+            f'MODEL.META_ARCHITECTURE "{cfg.MODEL.META_ARCHITECTURE}" has no assigner to compare; '
+            'set it to "OneNet".'
+        )
+    if cfg.MODEL.OneNet.NMS:
+        raise ConfigError(
+            "MODEL.OneNet.NMS is True, so that nothing would be without NMS; leave it False: the "
+            "report has every arm without NMS and with it."
+        )
+    if len(cfg.DATASETS.TEST) != 1:
+        raise ConfigError(
+            f"DATASETS.TEST must name the one dataset to compare on, got {list(cfg.DATASETS.TEST)}."
+        )
 
 
 def check_comparable(runs: Sequence[Run], configs: Sequence[CfgNode]) -> None:

@@ -31,6 +31,16 @@ HISTORY = {
     "assign/positive_score": "score at the positive samples",
     "assign/positive_iou": "IoU at the positive samples",
     "assign/shared_samples": "share of positive samples of several ground truths",
+    "dynamics/moved": "positives that moved since the last evaluation, share",
+    "dynamics/positive_iou": "IoU at the positives",
+    "dynamics/positive_score": "score at the positives",
+    "dynamics/off_center": "distance of positives from the centre; border: 1",
+    "dynamics/class_cost": "class cost of the positives",
+    "dynamics/location_cost": "location cost of the positives",
+    "dynamics/class_share": "share of the class cost in the choice",
+    "dynamics/class_agreement": "class cost alone chooses the same, share",
+    "dynamics/location_agreement": "location cost alone chooses the same, share",
+    "dynamics/solver_agreement": "argmin and Hungarian choose the same, share",
 }
 DYNAMICS = "dynamics/"  # whatever else the assignment is said to do, by its own key
 
@@ -72,7 +82,7 @@ def history_titles(runs: Iterable[Tree]) -> dict[str, str]:
     """Titles of what runs have logged over training, by key."""
     keys = {key for run in runs for key in run.get("history", ())}
     known = {key: title for key, title in HISTORY.items() if key in keys}
-    others = sorted(key for key in keys if key.startswith(DYNAMICS))
+    others = sorted(key for key in keys - known.keys() if key.startswith(DYNAMICS))
     return known | {key: key.removeprefix(DYNAMICS).replace("_", " ") for key in others}
 
 

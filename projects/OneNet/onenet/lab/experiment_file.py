@@ -95,9 +95,11 @@ def _arm(label: str, own: Any, base: str | None, file: Path, common: Mapping[str
     return Arm(label, config_file, {**common, **_as_opts(own)})
 
 
-def _path(config_file: str | None, file: Path, where: str) -> str:
+def _path(config_file: Any, file: Path, where: str) -> str:
     if not config_file:
         raise ConfigError(f"{where}: no {CONFIG_FILE}, neither here nor at the top of the file.")
+    if not isinstance(config_file, str):
+        raise ConfigError(f"{where}: {CONFIG_FILE} must name a file, got {config_file!r}.")
     return os.path.relpath(file.parent / config_file)
 
 

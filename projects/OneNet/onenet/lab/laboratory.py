@@ -49,6 +49,15 @@ class Laboratory:
             for run, cfg in zip(self.runs, self.configs, strict=True)
         ]
 
+    def check(self) -> None:
+        """Check the data and the weights of the runs that are not finished.
+
+        Raises:
+            UserError: with the arm, what does not fit, and the remedy.
+        """
+        open_runs = [i for i, job in enumerate(self.jobs) if not job.finished]
+        check_trainable([self.runs[i] for i in open_runs], [self.configs[i] for i in open_runs])
+
     def train(self, num_jobs: int | None = None) -> None:
         """Train the runs that are not finished; what a run prints is in ``console.txt`` of it.
 
@@ -58,11 +67,10 @@ class Laboratory:
         Raises:
             UserError: data or weights are missing, before anything is trained.
         """
-        open_runs = [i for i, job in enumerate(self.jobs) if not job.finished]
-        if not open_runs:
+        if all(job.finished for job in self.jobs):
             return
         slots = count_slots(num_jobs, self.configs[0].MODEL.DEVICE == "cpu")
-        check_trainable([self.runs[i] for i in open_runs], [self.configs[i] for i in open_runs])
+        self.check()
         run_all(self.jobs, slots, self.output)
 
     def report(self, command: str) -> Tree:

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from .charts import histogram_charts, history_charts, nms_chart, precision_charts
+from .collect import DYNAMICS
 from .columns import METRICS, Metric
 from .results import Tree
 from .statistics import NOISE, REAL
@@ -36,7 +37,7 @@ def write_html(results: Tree, output: Path) -> str:
         "rule": escape(results["rule"]),
         "table": _table(results),
         "claims": _claims(results["sections"]),
-        "history": "".join(svg for _, svg in history_charts(results)),
+        **_training(results),
         "detections": "".join(svg for _, svg in [nms_chart(results), *precision_charts(results)]),
         "histograms": "".join(
             f'<div data-arm="{_attribute(arm["folder"])}">{svg}</div>'
@@ -53,6 +54,15 @@ def write_html(results: Tree, output: Path) -> str:
         "configs": "".join(map(_config, results["arms"])),
     }
     return Template(page_file("report.html")).substitute(parts)
+
+
+def _training(results: Tree) -> dict[str, str]:
+    """Charts of what was logged in training, and of the images whose assignment was watched."""
+    parts: dict[bool, list[str]] = {False: [], True: []}
+    for key, (_, svg) in zip(results["history"], history_charts(results), strict=True):
+        parts[key.startswith(DYNAMICS)].append(svg)
+    watched = f'{page_file("dynamics.html")}<div class="charts">{"".join(parts[True])}</div>'
+    return {"history": "".join(parts[False]), "dynamics": watched if parts[True] else ""}
 
 
 def page_file(name: str) -> str:

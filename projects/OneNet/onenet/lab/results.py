@@ -17,7 +17,7 @@ from .statistics import RULE, Summary, compare, summarize
 
 Tree = dict[str, Any]
 
-FINISHED, FAILED, MISSING = "finished", "failed", "not trained"  # status of a run
+FINISHED, FAILED, MISSING = "finished", "failed", "not finished"  # status of a run
 
 
 def build_results(

@@ -76,7 +76,7 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     log: bool = False,
 ) -> str:
-    """A chart of lines, with the spread as a band around each.
+    """A chart of lines, with the spread as a band around each (not where the axis is logarithmic).
 
     Args:
         series: the lines.
@@ -88,7 +88,7 @@ def line_chart(
     series = [_positive(one) for one in series] if log else list(series)
     series = [one for one in series if len(one.x)]
     x_axis = _axis([x for one in series for x in one.x], x_range, LEFT, WIDTH - RIGHT)
-    values = [y for one in series for y in one.y]
+    values = [y for one in series for side in (-1, 0, 1) for y in _edge(one, side)]
     y_axis = _axis(values, y_range, HEIGHT - BOTTOM, TOP, log, HEADROOM)
     bands = "".join(_band(one, x_axis, y_axis) for one in series if len(one.spread))
     lines = "".join(_line(one, x_axis, y_axis) for one in series)
@@ -174,9 +174,14 @@ def _dots(series: Series, x_axis: Axis, y_axis: Axis) -> str:
     )
 
 
+def _edge(series: Series, side: int) -> np.ndarray:
+    """The line (0), or the lower (-1) or upper (1) edge of its band."""
+    y = np.asarray(series.y, float)
+    return y + side * np.asarray(series.spread) if len(series.spread) else y
+
+
 def _band(series: Series, x_axis: Axis, y_axis: Axis) -> str:
-    y, spread = np.asarray(series.y), np.asarray(series.spread)
-    low, high = np.clip([y - spread, y + spread], y_axis.low, y_axis.high)
+    low, high = (np.clip(_edge(series, side), y_axis.low, y_axis.high) for side in (-1, 1))
     points = [*zip(series.x, high, strict=True), *zip(series.x[::-1], low[::-1], strict=True)]
     places = (f"{x_axis.place(x):.1f} {y_axis.place(float(v)):.1f}" for x, v in points)
     return (

@@ -31,6 +31,10 @@ _POINT = 72 / DPI  # of a pixel
 Entry = tuple["Artist | tuple[Artist, ...]", str]
 
 
+class _Stacked(tuple):
+    """Signs that lie on each other; those of a plain tuple stand beside each other."""
+
+
 def legend_height(num_entries: int, width: int) -> int:
     """Room that a legend needs in a figure, pixels."""
     return -(-num_entries // _columns(width)) * _LINE + GAP
@@ -55,7 +59,10 @@ def _write(figure: Figure, entries: Sequence[Entry], width: float, font_size: fl
         ncol=_columns(width),
         frameon=False,
         fontsize=font_size,
-        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+        handler_map={
+            tuple: HandlerTuple(ndivide=None, pad=0),
+            _Stacked: HandlerTuple(ndivide=1, pad=0),
+        },
         borderaxespad=GAP * _POINT / font_size,
         borderpad=0,
         columnspacing=1.2,
@@ -91,7 +98,8 @@ def legend_entries(
     ]
     entries.append(((_dot("#999999", 9), _dot("#999999", 5)), "size of a dot: weight"))
     if shared:
-        entries.append((_dot("#999999", 9, "#444444"), "ring: one sample of several objects"))
+        ring = _Stacked((_dot("#999999", 11), _dot("#999999", 6)))
+        entries.append((ring, "ring: one sample of several objects"))
     if priors:
         line = Line2D([], [], color="black", linestyle=PRIOR_LINE, linewidth=1.2)
         entries.append((line, "prior box of a positive"))
@@ -104,10 +112,9 @@ def legend_entries(
     return entries
 
 
-def _dot(color: str, size: float = 8, inner: str | None = None) -> Line2D:
+def _dot(color: str, size: float = 8) -> Line2D:
     marker = {"marker": "o", "markersize": size, "linestyle": "none", "markeredgecolor": "black"}
-    style = {"fillstyle": "left", "markerfacecoloralt": inner} if inner else {}
-    return Line2D([], [], markerfacecolor=color, **marker, **style)
+    return Line2D([], [], markerfacecolor=color, **marker)
 
 
 def heat_colors(heat: np.ndarray) -> np.ndarray:

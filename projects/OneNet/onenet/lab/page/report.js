@@ -65,6 +65,13 @@ function tell(text, event) {
   tip.style.top = `${Math.max(0, Math.min(event.clientY + 14, room[1] - 8))}px`;
 }
 
+// The line under the pointer is in one chart at most.
+function moveCursor(svg, path) {
+  for (const cursor of document.querySelectorAll(".cursor")) {
+    cursor.setAttribute("d", cursor.parentElement === svg ? path : "");
+  }
+}
+
 // The values of all lines of a chart at the place of the pointer.
 function tellChart(svg, event) {
   const box = svg.getBoundingClientRect();
@@ -76,7 +83,7 @@ function tellChart(svg, event) {
     const i = nearestIndex(places.map((place) => place[0]), x);
     const value = Number(line.dataset.y.split(" ")[i]);
     said.push([value, `${line.dataset.label}: ${value} at ${line.dataset.x.split(" ")[i]}`]);
-    svg.querySelector(".cursor").setAttribute("d", `M${places[i][0]} 30V${view.height - 40}`);
+    moveCursor(svg, `M${places[i][0]} 30V${view.height - 40}`);
   }
   said.sort((a, b) => b[0] - a[0]);
   tell(said.map((one) => one[1]).join("\n"), event);
@@ -101,7 +108,10 @@ function listen() {
     const svg = event.target.closest("svg.line");
     const tipped = event.target.closest("[data-tip]");
     if (svg) tellChart(svg, event);
-    else tell(tipped ? tipped.dataset.tip : "", event);
+    else {
+      moveCursor(null, "");
+      tell(tipped ? tipped.dataset.tip : "", event);
+    }
   });
   const first = document.querySelector("#scenes button");
   if (first) pickScene(first); // without a script all scenes are there
