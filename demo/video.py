@@ -89,7 +89,9 @@ def process_video(path: str | None, detect: Detector, output: Path | None) -> li
             bar.update()
             if stopped:
                 break
-    if path is not None and not stopped and _is_incomplete(bar.n, announced, fps):
+    if path is None:
+        return [] if bar.n else ["the camera gives no pictures; is another program using it?"]
+    if not stopped and _is_incomplete(bar.n, announced, fps):
         return [f"{path}: ends after {bar.n} of {announced} frames"]
     return []
 

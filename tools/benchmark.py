@@ -21,6 +21,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
+from detectron2.utils.logger import setup_logger
 from onenet.data import check_datasets_available
 from onenet.engine import benchmark, exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
@@ -107,6 +108,7 @@ def check_data(cfg: CfgNode, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Time every task and print the tables."""
     args = parse_args(argv)
+    setup_logger(name="onenet")
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
     check_data(cfg, args)
     timings = [run(task, cfg, args) for task in args.task if task != "stages"]

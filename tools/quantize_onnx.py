@@ -23,6 +23,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from detectron2.data import DatasetCatalog
 from onenet.data import check_datasets_available
 from onenet.engine import exit_on_user_error
+from onenet.engine.arguments import at_least
 from onenet.engine.benchmark import measure_in_turns
 from onenet.evaluation import evaluate_predictor
 from onenet.export import quantize
@@ -43,7 +44,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     images.add_argument("--images", nargs="+", metavar="FILE", help="to calibrate on")
     images.add_argument("--dataset", metavar="NAME", help="the same, from a dataset")
     parser.add_argument(
-        "--count", type=int, default=64, metavar="N", help="take at most this many (default: 64)"
+        "--count",
+        type=at_least(1),
+        default=64,
+        metavar="N",
+        help="take at most this many (default: 64)",
     )
     parser.add_argument("--evaluate", metavar="NAME", help="the dataset to compare both on")
     return parser.parse_args(argv)

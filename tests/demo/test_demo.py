@@ -153,6 +153,45 @@ def test_without_a_camera_it_says_so(demo, tmp_path, monkeypatch):
         demo("--webcam", "--output", tmp_path / "out.mp4")
 
 
+class Camera:
+    """Stands for a camera: some frames, then Ctrl-C, or nothing at all."""
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.left = iter(frames)
+
+    def isOpened(self):
+        return True
+
+    def get(self, _):
+        return 0.0
+
+    def read(self):
+        if not self.frames:
+            return False, None
+        frame = next(self.left, None)
+        if frame is None:
+            raise KeyboardInterrupt
+        return True, frame
+
+    def release(self):
+        pass
+
+
+def test_the_pictures_of_a_camera_become_a_video(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr("video.cv2.VideoCapture", lambda _: Camera(shades(3)))
+    assert demo("--webcam", "--output", tmp_path) == 0
+    monkeypatch.undo()
+    frames, _ = read_video(tmp_path / "webcam.mp4")
+    assert len(frames) == 3 and frames[0].shape == (32, 48, 3)
+
+
+def test_a_camera_without_pictures_is_named(demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("video.cv2.VideoCapture", lambda _: Camera([]))
+    assert demo("--webcam", "--output", tmp_path) == 1
+    assert "error: the camera gives no pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])
 def test_a_detector_must_be_trained(demo, noise, tmp_path, weights):
     source = write_image(tmp_path / "a.png", noise(32, 32))
