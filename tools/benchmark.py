@@ -14,6 +14,7 @@ onnxruntime, on the CPU and on a GPU where there is one.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
@@ -57,6 +58,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--runtime", nargs="+", choices=RUNTIMES, default=RUNTIMES, help="of stages, default: both"
+    )
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="of stages on the CPU: leaves out other programs"
     )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
@@ -116,7 +120,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(benchmark.report(timings))
     if "stages" in args.task:
         size = args.size or [cfg.INPUT.MIN_SIZE_TEST] * 2
-        rows = time_stages(cfg, size, args.batch, args.runtime, args.iterations, args.warmup)
+        clock = time.process_time if args.cpu_time else None
+        rows = time_stages(cfg, size, args.batch, args.runtime, args.iterations, args.warmup, clock)
         print(report_stages(rows))
 
 

@@ -39,7 +39,7 @@ def test_benchmark(run):
 
 def test_benchmark_of_stages(run):
     sizes = ["--size", 64, 96, "--batch", 1, 2, "--iterations", 1, "--warmup", 0]
-    runtime = ["--runtime", "pytorch"]
+    runtime = ["--runtime", "pytorch", "--cpu-time"]
     lines = run("benchmark.py", "--config-file", DIGITS, "--task", "stages", *sizes, *runtime)
     assert [line.split("|")[3].strip() for line in lines[-2:]] == ["1", "2"]
 

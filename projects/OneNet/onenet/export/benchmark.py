@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,7 @@ def time_stages(
     runtimes: Sequence[str] = RUNTIMES,
     iterations: int = 10,
     warmup: int = 2,
+    clock: Callable[[], float] | None = None,
 ) -> list[Stages]:
     """Time a detector with random weights, on the CPU and on a GPU where there is one.
 
@@ -75,6 +76,7 @@ def time_stages(
         runtimes: some of :data:`RUNTIMES`.
         iterations: how often each stage is timed, in turns with the others.
         warmup: how often it is run before that.
+        clock: gives seconds, see :func:`measure_in_turns`.
 
     Raises:
         UserError: the model cannot be exported, or what exports it is missing.
@@ -90,7 +92,7 @@ def time_stages(
         pictures = random_pictures(images, size)
         for parts in _each_runtime(cfg, model, card, (images, 3, *size), runtimes):
             logger.info("Timing %s on %s, %d images ...", parts.runtime, parts.device, images)
-            rows.append(_time(parts, pictures, iterations, warmup))
+            rows.append(_time(parts, pictures, iterations, warmup, clock))
     return rows
 
 
@@ -128,7 +130,13 @@ def _level_sizes(model: nn.Module, size: Sequence[int]) -> tuple[int, ...]:
     return model.head([features[name] for name in model.in_features])[1].level_sizes
 
 
-def _time(parts: Parts, pictures: list[np.ndarray], iterations: int, warmup: int) -> Stages:
+def _time(
+    parts: Parts,
+    pictures: list[np.ndarray],
+    iterations: int,
+    warmup: int,
+    clock: Callable[[], float] | None,
+) -> Stages:
     def prepare() -> np.ndarray:
         return np.stack([parts.predictor.prepare(picture) for picture in pictures])
 
@@ -141,7 +149,7 @@ def _time(parts: Parts, pictures: list[np.ndarray], iterations: int, warmup: int
         "nms": partial(parts.nms, *outputs),
         "total": partial(parts.predictor, pictures),
     }
-    seconds = measure_in_turns(functions, iterations, warmup)
+    seconds = measure_in_turns(functions, iterations, warmup, clock)
     medians = {name: median(values) for name, values in seconds.items()}
     return Stages(parts.runtime, parts.device, len(pictures), **medians)
 
