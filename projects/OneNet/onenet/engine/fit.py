@@ -75,5 +75,5 @@ def _message(source: str, rows: list[tuple]) -> str:
     more = f"\n... and {len(rows) - _MAX_LISTED} more" if len(rows) > _MAX_LISTED else ""
     return (
         f'the weights "{source}" are of another model ({counts}); use the config that they were '
-        f"trained with, or --allow-partial to load what fits\n{table}{more}"
+        f"trained with (train_net.py --allow-partial loads what fits)\n{table}{more}"
     )
