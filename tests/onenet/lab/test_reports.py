@@ -153,10 +153,12 @@ def test_charts_are_well_formed_alone(results, tmp_path):
     write_json(results, folder / "results.json")
     files = write_page(folder, folder / "docs.md")
     charts = [file for file in files if file.suffix == ".svg"]
-    assert len(charts) == 3
-    for chart in charts:
-        root = ElementTree.parse(chart).getroot()
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(charts) == 4
+    roots = {chart.stem: ElementTree.parse(chart).getroot() for chart in charts}
+    assert {root.tag for root in roots.values()} == {"{http://www.w3.org/2000/svg}svg"}
+    assert [x.text for x in roots["legend"].iterfind("{*}text")] == [
+        arm["label"] for arm in results["arms"]
+    ]
 
 
 def test_markdown(results):
@@ -178,7 +180,7 @@ def test_a_page_of_documentation_names_files_that_are_there(results, tmp_path):
     page.parent.mkdir()
     written = write_page(tmp_path, page)
     links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text())
-    assert len(links) == 5  # three charts, two pictures of the section
+    assert len(links) == 6  # three charts, their legend, two pictures of the section
     assert {page.parent / link for link in links} == set(written) - {page}
     assert all(file.stat().st_size > 0 for file in written)
 

@@ -13,6 +13,7 @@ from .laboratory import RESULTS
 from .report_html import page_file
 from .report_markdown import failures, overview, provenance, section_parts
 from .results import Tree
+from .svg import legend
 
 IMAGES = "images"  # beside the page, in a folder of the page's name
 
@@ -36,7 +37,8 @@ def write_page(folder: Path, page: Path) -> list[Path]:
     results = json.loads(file.read_text(encoding="utf-8"))
     images = page.parent / IMAGES / page.stem
     images.mkdir(parents=True, exist_ok=True)
-    charts = [nms_chart(results), *precision_charts(results)]
+    names = ("legend", legend([arm["label"] for arm in results["arms"]]))
+    charts = [names, nms_chart(results), *precision_charts(results)]
     written = [_write_svg(svg, images / f"{name}.svg") for name, svg in charts]
     parts = [f"# {results['title']}", provenance(results)]
     for section in results["sections"]:
@@ -44,7 +46,7 @@ def write_page(folder: Path, page: Path) -> list[Path]:
         pictures, text = _pictures(results, section["arms"], folder, images, page)
         written += pictures
         parts.append(text)
-    parts += ["## AP against the NMS threshold, precision against recall", legend(results)]
+    parts.append("## AP against the NMS threshold, precision against recall")
     parts += [_image(images / f"{name}.svg", name, page) for name, _ in charts]
     parts += ["## All arms", *overview(results), failures(results)]
     page.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
@@ -56,14 +58,6 @@ def standalone_svg(svg: str) -> str:
     head, _, rest = svg.partition(">")
     style = page_file("chart.css")
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
-
-
-def legend(results: Tree) -> str:
-    """Which line is which, by what it ends with in AP without NMS."""
-    arms = [arm for arm in results["arms"] if arm["mean"]["AP"] is not None]
-    arms.sort(key=lambda arm: -arm["mean"]["AP"])
-    ends = ", ".join(f"{arm['label']} {arm['mean']['AP']:.1f}" for arm in arms)
-    return f"The right end of each line is its AP without NMS: {ends}."
 
 
 def _pictures(

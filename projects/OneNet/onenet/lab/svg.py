@@ -22,6 +22,8 @@ HEADROOM = 0.04  # above and below the data, as a share of their range
 LEAST_COUNT = 0.7  # on the axis of a histogram, so that a single one can be seen
 FEW = 12  # points of a line, up to which each is marked
 DOT = 2.6  # radius of such a mark
+COLUMNS, ROW = 2, 18  # of a legend
+STROKE, GAP = 24, 6  # length of its lines, and from there to the text
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,29 @@ def histogram(
     return _frame(title, "score", x_axis, y_axis, "".join(parts), "histogram")
 
 
+def legend(labels: Sequence[str]) -> str:
+    """Which line is which, for charts outside of a page.
+
+    Args:
+        labels: of the arms, in the order of their numbers.
+    """
+    entries = ""
+    for number, label in enumerate(labels):
+        row, column = divmod(number, COLUMNS)
+        x, y = column * WIDTH // COLUMNS, row * ROW + ROW // 2
+        entries += (
+            f'<path class="line {_style(number)}" d="M{x} {y}h{STROKE}"/>'
+            f'<text x="{x + STROKE + GAP}" y="{y + 4}">{escape(label)}</text>'
+        )
+    height = math.ceil(len(labels) / COLUMNS) * ROW
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img">{entries}</svg>'
+
+
+def _style(color: int) -> str:
+    """The classes that the page gives a colour and dashes to."""
+    return f"c{color % NUM_COLORS} d{color // NUM_COLORS % 3}"
+
+
 def _positive(series: Series) -> Series:
     kept = [(x, y) for x, y in zip(series.x, series.y, strict=True) if y > 0]
     x, y = ([point[i] for point in kept] for i in range(2))
@@ -159,7 +184,7 @@ def _line(series: Series, x_axis: Axis, y_axis: Axis) -> str:
     last = f"{series.label}: {series.y[-1]:.4g} at {series.x[-1]:g}"
     dots = _dots(series, x_axis, y_axis) if len(series.x) <= FEW else ""
     return (
-        f'<path class="line c{series.color % NUM_COLORS} d{series.color // NUM_COLORS % 3}" '
+        f'<path class="line {_style(series.color)}" '
         f'data-arm="{escape(series.arm)}" data-label="{escape(series.label)}" '
         f'data-x="{_numbers(series.x)}" data-y="{_numbers(series.y)}" '
         f'd="M{"L".join(places)}"><title>{escape(last)}</title></path>{dots}'
