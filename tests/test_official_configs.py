@@ -12,6 +12,8 @@ import pytest
 import yaml
 from onenet.engine import setup_cfg
 
+from .config_tree import flatten
+
 FACTS = Path(__file__).parent / "golden" / "official_configs.json"
 OURS = Path(__file__).parents[1] / "configs"
 NAMES = {
@@ -61,14 +63,6 @@ def as_yaml(values):
 def load(folder, name, *opts):
     cfg = setup_cfg(str(folder / f"{name}.yaml"), ["MODEL.DEVICE", "cpu", *opts])
     return dict(flatten(cfg))
-
-
-def flatten(tree, prefix=""):
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def parsed(value):

@@ -7,6 +7,8 @@ from assigners import add_assigners_config
 from onenet.data.build import SPECS
 from onenet.engine import Trainer, check_run, final_results, read_metrics, setup_cfg
 
+from .config_tree import flatten
+
 ROOT = Path(__file__).parents[1] / "configs"
 SUFFIX = "_instant_test"
 INSTANT = sorted(ROOT.rglob(f"onenet_*{SUFFIX}.yaml"))
@@ -28,14 +30,6 @@ MAX_ITER = 40  # of Detectron2's own
 
 def load(path, *opts):
     return setup_cfg(str(path), ["MODEL.DEVICE", "cpu", *opts], add_configs=[add_assigners_config])
-
-
-def flatten(tree, prefix=""):
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def recipe_of(path):
