@@ -25,6 +25,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.utils.logger import setup_logger
 from onenet.engine import exit_on_user_error, setup_cfg
+from onenet.engine.arguments import at_least
 from onenet.errors import ConfigError
 from onenet.lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
 
@@ -53,7 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--output", type=Path, metavar="DIR", help="default: output/ablation/NAME of the file"
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N",
+        "--jobs", type=at_least(1), metavar="N",
         help="runs at a time; default: one for each GPU, or one on the CPU",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="check everything and list the runs")
@@ -61,10 +62,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--report-only", action="store_true", help="report on what is there, without training"
     )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
-    args = parser.parse_intermixed_args(argv)
-    if args.jobs is not None and args.jobs < 1:
-        parser.error(f"--jobs must be positive, got {args.jobs}")
-    return args
+    return parser.parse_intermixed_args(argv)
 
 
 def read_arguments(args: argparse.Namespace) -> Experiment:

@@ -30,6 +30,7 @@ from onenet.data import check_datasets_available, check_num_classes
 from onenet.data.annotated import annotated_mapper
 from onenet.data.annotated_files import load_annotated_files
 from onenet.engine import exit_on_user_error, setup_cfg
+from onenet.engine.arguments import at_least
 from onenet.errors import UserError
 from onenet.visualization import (
     HEATS,
@@ -70,23 +71,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--heat", choices=HEATS, default="auto", help="default: %(default)s")
     parser.add_argument("--priors", action="store_true", help="with prior boxes of the positives")
     parser.add_argument("--output-dir", type=Path, default=Path("output/assignment"), metavar="DIR")
-    parser.add_argument("--max-images", type=int, default=8, metavar="N", help="default: 8")
+    parser.add_argument("--max-images", type=at_least(1), default=8, metavar="N", help="default: 8")
     parser.add_argument(
-        "--side", type=int, default=480, metavar="PIXELS", help="of a panel, default: 480"
+        "--side",
+        type=at_least(LEAST_SIDE),
+        default=480,
+        metavar="PIXELS",
+        help="of a panel, default: 480",
     )
     parser.add_argument("--format", choices=("png", "jpg"), default="png")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(argv)
-
-
-def check_side(side: int) -> None:
-    """Check the size of a panel.
-
-    Raises:
-        UserError: it is too small for its title.
-    """
-    if side < LEAST_SIDE:
-        raise UserError(f"--side {side} must be at least {LEAST_SIDE} pixels.")
 
 
 def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
@@ -96,8 +91,6 @@ def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
         UserError: there are none, or they do not fit the model.
     """
     num_classes = cfg.MODEL.OneNet.NUM_CLASSES
-    if args.max_images < 1:
-        raise UserError(f"--max-images {args.max_images} must be at least 1.")
     if args.annotations:
         return load_annotated_files(args.input, args.annotations, num_classes)[: args.max_images]
     if len(args.input) > 1 or Path(args.input[0]).exists():
@@ -150,7 +143,6 @@ def free_name(folder: Path, stem: str, suffix: str, taken: set[Path]) -> Path:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the pictures."""
     args = parse_args(argv)
-    check_side(args.side)
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
     records = read_records(cfg, args)
     taken: set[Path] = set()

@@ -22,6 +22,7 @@ from detectron2.data.detection_utils import convert_image_to_rgb, read_image
 from detectron2.utils.visualizer import VisImage, Visualizer
 from onenet.data import build_train_loader, check_datasets_available
 from onenet.engine import setup_cfg
+from onenet.engine.arguments import at_least
 from onenet.errors import UserError
 from tqdm import tqdm
 
@@ -37,7 +38,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source.add_argument("--dataset", metavar="NAME", help="draw the annotations of this dataset")
     source.add_argument("--config-file", metavar="FILE", help="draw what its train loader yields")
     parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--max-images", type=int, default=20, metavar="N", help="default: 20")
+    parser.add_argument(
+        "--max-images", type=at_least(1), default=20, metavar="N", help="default: 20"
+    )
     parser.add_argument("--scale", type=float, default=2.0, help="enlargement, default: 2")
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"

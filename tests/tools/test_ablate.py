@@ -12,17 +12,8 @@ from onenet.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "ablate.py"
-TINY = ROOT / "tests" / "tiny.yaml"
-CONFIG = (
-    f'_BASE_: "{TINY}"'
-    + """
-MODEL: {DEVICE: "cpu"}
-DATALOADER: {NUM_WORKERS: 0}
-INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
-SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], CHECKPOINT_PERIOD: 2}
-VERSION: 2
-"""
-)
+TINY = ROOT / "tests" / "tiny_train.yaml"
+CONFIG = f'_BASE_: "{TINY}"\nVERSION: 2\n'
 EXPERIMENT = """
 config_file: tiny.yaml
 arms:

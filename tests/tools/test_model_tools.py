@@ -63,6 +63,8 @@ def test_unknown_task(run, capsys):
         ("benchmark.py", ["--task", "eval", "--size", 64, -1], "--size: -1 is below 1"),
         ("benchmark.py", ["--task", "stages", "--batch", 0], "--batch: 0 is below 1"),
         ("analyze_model.py", ["--size", 0, 64], "--size: 0 is below 1"),
+        ("ablate.py", ["--jobs", 0], "--jobs: 0 is below 1"),
+        ("visualize_data.py", ["--max-images", -1], "--max-images: -1 is below 1"),
         ("analyze_model.py", ["--max-depth", "x"], "--max-depth: invalid whole_number value: 'x'"),
     ],
 )

@@ -17,18 +17,8 @@ from detectron2.config import get_cfg
 
 TOOL = Path(__file__).parents[2] / "tools" / "run_demo.py"
 
-TINY = Path(__file__).parents[1] / "tiny.yaml"
-CONFIG = (
-    f'_BASE_: "{TINY}"'
-    + """
-MODEL: {DEVICE: "cpu"}
-DATALOADER: {NUM_WORKERS: 0}
-INPUT: {FORMAT: "RGB", MIN_SIZE_TRAIN: [64], MIN_SIZE_TEST: 64}
-SOLVER: {IMS_PER_BATCH: 2, MAX_ITER: 3, STEPS: [2], CHECKPOINT_PERIOD: 2}
-OUTPUT_DIR: "output/tiny"
-VERSION: 2
-"""
-)
+TINY = Path(__file__).parents[1] / "tiny_train.yaml"
+CONFIG = f'_BASE_: "{TINY}"\nOUTPUT_DIR: "output/tiny"\nVERSION: 2\n'
 
 
 FILES = ["summary.md", *(f"pictures/{name}.png" for name in ("detections", "curves", "positives"))]

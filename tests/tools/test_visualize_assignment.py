@@ -115,13 +115,13 @@ def test_an_image_without_objects(run, config, few_digits, tmp_path):
 
 
 MISTAKES = {
-    "small panels": (["--side", 0], "--side 0 must be at least 64 pixels"),
+    "small panels": (["--side", 0], "--side: 0 is below 64"),
     "unknown rule": (["--assigners", "MinCosts"], 'assigner "MinCosts". Did you mean "MinCost"?'),
     "unknown key": (["--assigners", "MinCost:CLAS_COST=0"], "MODEL.OneNet.CLASS_COST"),
     "no value": (["--assigners", "MinCost:CLASS_COST"], '"CLASS_COST" must be KEY=VALUE'),
     "no weights": (["--weights", "no.pth"], 'there is no file of weights "no.pth"'),
     "before without after": (["--weights-before", "untrained"], "needs --weights"),
-    "no images": (["--max-images", 0], "--max-images 0 must be at least 1"),
+    "no images": (["--max-images", 0], "--max-images: 0 is below 1"),
 }
 
 
@@ -131,7 +131,7 @@ def test_mistakes_are_told_before_anything_is_drawn(run, config, digits, tmp_pat
     with pytest.raises(SystemExit):
         run("--config-file", config, *digits, *arguments, "--output-dir", tmp_path / "out")
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: ")
+    assert "error: " in error
     assert message in error
     assert not (tmp_path / "out").exists()
 

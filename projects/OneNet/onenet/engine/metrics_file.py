@@ -80,6 +80,11 @@ def final_results(records: Sequence[Mapping[str, float]], max_iter: int) -> Mapp
     return at_end[-1] if at_end else {}
 
 
+def trained_iterations(records: Sequence[Mapping[str, float]]) -> int:
+    """How many iterations of training are in the log."""
+    return max((record["iteration"] + 1 for record in records if "time" in record), default=0)
+
+
 def training_seconds(records: Sequence[Mapping[str, float]]) -> float:
     """Time that went into training steps, without evaluations and pauses, in seconds.
 

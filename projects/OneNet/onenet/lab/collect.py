@@ -6,14 +6,14 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
 
 from ..compat import coco_evaluator_kwargs
-from ..engine.metrics_file import final_results, read_metrics, training_seconds
+from ..engine.metrics_file import final_results, read_metrics, trained_iterations, training_seconds
 from .columns import run_metrics
 from .detection_curves import detection_curves
 from .experiment import Run
@@ -58,7 +58,11 @@ def collect_run(run: Run, cfg: CfgNode) -> Tree:
     """
     records = read_metrics(run.output_dir)
     results = final_results(records, cfg.SOLVER.MAX_ITER)
-    tree: Tree = {"seed": run.seed, "folder": str(run.output_dir), "iterations": _reached(records)}
+    tree: Tree = {
+        "seed": run.seed,
+        "folder": str(run.output_dir),
+        "iterations": trained_iterations(records),
+    }
     if not results:
         return {**tree, **_why_not(run)}
     folder = run.output_dir / "inference"
@@ -113,10 +117,6 @@ def _why_not(run: Run) -> Tree:
     if not file.exists():
         return {"status": MISSING}
     return {"status": FAILED, **json.loads(file.read_text(encoding="utf-8"))}
-
-
-def _reached(records: Sequence[Mapping[str, float]]) -> int:
-    return max((record["iteration"] + 1 for record in records if "time" in record), default=0)
 
 
 def _history(records: Iterable[Mapping[str, float]], key: str, max_iter: int) -> list[list[float]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..engine.assignment_time import NAME as ASSIGNMENT_TIME
+from ..engine.metrics_file import trained_iterations
 
 LAST_PART = 0.25  # of training, over which what a batch says is averaged
 
@@ -103,7 +104,7 @@ def run_metrics(
     ap, ap_nms = values["AP"], values["AP_nms"]
     values["kept"] = 100 * ap / ap_nms if ap is not None and ap_nms else None
     values["positives_per_gt"] = _mean_at_end(records, "assign/positives_per_gt")
-    steps = max((r["iteration"] + 1 for r in records if "time" in r), default=0)
+    steps = trained_iterations(records)
     values["step_seconds"] = seconds / steps if steps else None
     values["assignment_share"] = _share(records, ASSIGNMENT_TIME, "time")
     return values
