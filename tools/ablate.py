@@ -28,6 +28,7 @@ from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import ConfigError
 from onenet.lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
+from onenet.lab.results import FINISHED
 
 TRAIN_NET = Path(__file__).resolve().parents[1] / "train_net.py"
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         laboratory.train(args.jobs)
     results = laboratory.report(shlex.join(["python", *sys.argv]))
     print(f"{output / 'report.html'}, {output / 'report.md'} and {output / 'results.json'}")
-    unfinished = [r for arm in results["arms"] for r in arm["runs"] if r["status"] != "finished"]
+    unfinished = [r for arm in results["arms"] for r in arm["runs"] if r["status"] != FINISHED]
     for run in unfinished:
         print(f"{run['status']}: {run['folder']}", file=sys.stderr)
     return 1 if unfinished else 0

@@ -12,9 +12,9 @@ from string import Template
 from .charts import histogram_charts, history_charts, nms_chart, precision_charts
 from .collect import DYNAMICS
 from .columns import METRICS, Metric
-from .results import Tree
+from .results import FINISHED, Tree
 from .statistics import NOISE, REAL
-from .svg import NUM_COLORS
+from .svg import line_style
 
 PAGE = Path(__file__).with_name("page")
 CLASSES = {REAL: "differs", NOISE: "noise"}
@@ -72,7 +72,7 @@ def page_file(name: str) -> str:
 
 def _provenance(results: Tree) -> str:
     runs = [run for arm in results["arms"] for run in arm["runs"]]
-    finished = sum(run["status"] == "finished" for run in runs)
+    finished = sum(run["status"] == FINISHED for run in runs)
     seeds = ", ".join(map(str, results["seeds"]))
     return (
         f"<pre>{escape(results['command'])}</pre><p>{finished} of {len(runs)} runs finished; "
@@ -95,8 +95,8 @@ def _section_chips(results: Tree) -> str:
 
 
 def _arm_chip(index: int, arm: Tree) -> str:
-    look = f"c{index % NUM_COLORS} d{index // NUM_COLORS % 3}"
-    line = f'<svg class="chart" viewBox="0 0 22 8"><path class="line {look}" d="M0 4H22"/></svg>'
+    path = f'<path class="line {line_style(index)}" d="M0 4H22"/>'
+    line = f'<svg class="chart" viewBox="0 0 22 8">{path}</svg>'
     return (
         f'<button aria-pressed="true" data-arm="{_attribute(arm["folder"])}">{line}'
         f"{escape(arm['label'])}</button>"
@@ -142,7 +142,7 @@ def _cell(arm: Tree, metric: Metric) -> str:
 def _hover(arm: Tree, metric: Metric, difference: Tree) -> str:
     lines = [f"{arm['label']}: {metric.meaning}"]
     for run in arm["runs"]:
-        if run["status"] == "finished":
+        if run["status"] == FINISHED:
             value = run["metrics"][metric.name]
             lines.append(f"seed {run['seed']}: {'none' if value is None else f'{value:.4g}'}")
         else:
@@ -191,7 +191,7 @@ def _failures(results: Tree) -> str:
     parts = []
     for arm in results["arms"]:
         for run in arm["runs"]:
-            if run["status"] != "finished":
+            if run["status"] != FINISHED:
                 tail = "\n".join(run.get("tail", []))
                 code = f", exit code {run['exit_code']}" if "exit_code" in run else ""
                 parts.append(

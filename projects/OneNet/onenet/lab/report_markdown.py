@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from .columns import BY_NAME, METRICS
-from .results import Tree
+from .results import FINISHED, Tree
 from .statistics import REAL, UNKNOWN
 
 # The two tables of an overview; results.json and report.html have every metric.
@@ -33,7 +33,7 @@ def write_markdown(results: Tree) -> str:
 def provenance(results: Tree) -> str:
     """What was run, where, and how many runs there are."""
     runs = [run for arm in results["arms"] for run in arm["runs"]]
-    finished = [run for run in runs if run["status"] == "finished"]
+    finished = [run for run in runs if run["status"] == FINISHED]
     hours = sum(run["seconds"] for run in finished) / 3600
     return (
         f"    {results['command']}\n\n"
@@ -117,7 +117,7 @@ def failures(results: Tree) -> str:
             if run["status"] == "failed":
                 tail = "\n".join(f"    {line}" for line in run["tail"])
                 parts.append(f"{name}: failed with exit code {run['exit_code']}\n\n{tail}")
-            elif run["status"] != "finished":
+            elif run["status"] != FINISHED:
                 parts.append(f"{name}: {run['status']}")
     return "\n\n".join(["## Runs without a result", *parts]) if parts else ""
 

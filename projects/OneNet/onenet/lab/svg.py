@@ -140,15 +140,15 @@ def legend(labels: Sequence[str]) -> str:
         row, column = divmod(number, COLUMNS)
         x, y = column * WIDTH // COLUMNS, row * ROW + ROW // 2
         entries += (
-            f'<path class="line {_style(number)}" d="M{x} {y}h{STROKE}"/>'
+            f'<path class="line {line_style(number)}" d="M{x} {y}h{STROKE}"/>'
             f'<text x="{x + STROKE + GAP}" y="{y + 4}">{escape(label)}</text>'
         )
     height = math.ceil(len(labels) / COLUMNS) * ROW
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img">{entries}</svg>'
 
 
-def _style(color: int) -> str:
-    """The classes that the page gives a colour and dashes to."""
+def line_style(color: int) -> str:
+    """The classes of a line, to which the page gives a colour and dashes."""
     return f"c{color % NUM_COLORS} d{color // NUM_COLORS % 3}"
 
 
@@ -184,7 +184,7 @@ def _line(series: Series, x_axis: Axis, y_axis: Axis) -> str:
     last = f"{series.label}: {series.y[-1]:.4g} at {series.x[-1]:g}"
     dots = _dots(series, x_axis, y_axis) if len(series.x) <= FEW else ""
     return (
-        f'<path class="line {_style(series.color)}" '
+        f'<path class="line {line_style(series.color)}" '
         f'data-arm="{escape(series.arm)}" data-label="{escape(series.label)}" '
         f'data-x="{_numbers(series.x)}" data-y="{_numbers(series.y)}" '
         f'd="M{"L".join(places)}"><title>{escape(last)}</title></path>{dots}'

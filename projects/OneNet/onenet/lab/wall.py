@@ -12,12 +12,11 @@ from detectron2.data import MapDataset, MetadataCatalog
 from detectron2.modeling import build_model
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from ..engine.checkpoint import Checkpointer
 from ..evaluation.diagnosis import merge_matches
-from ..structures import Predictions, Priors
 from ..visualization import (
     PositiveSamples,
     Scene,
@@ -35,6 +34,7 @@ from ..visualization.gallery import (
     input_image,
     match_scene,
 )
+from ..visualization.sample_map import best_scores, sample_map
 from .experiment import Run
 from .results import Tree
 
@@ -134,45 +134,11 @@ def strip(scene: Scene, samples: PositiveSamples, class_names: Sequence[str]) ->
 def _draw_heat(ax: Axes, image: np.ndarray, samples: PositiveSamples) -> None:
     height, width = image.shape[:2]
     show_image(ax, image.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8))
-    heat = score_map(samples.predictions, samples.priors, (height, width))
+    heat = sample_map(best_scores(samples.predictions, 0), samples.priors, (height, width))
     ax.imshow(
         heat, cmap="inferno", vmin=0, vmax=1, alpha=0.75, extent=(0, width, height, 0),
         interpolation="nearest",
     )  # fmt: skip
-
-
-def score_map(predictions: Predictions, priors: Priors, size: tuple[int, int]) -> np.ndarray:
-    """The highest score of any class and sample at each place of the first image.
-
-    Args:
-        predictions: of R samples.
-        priors: of the R samples.
-        size: (height, width) of the image in pixels.
-
-    Returns:
-        (h, w) in [0, 1] in cells of the finest stride; a sample fills a square of its stride.
-    """
-    scores = best_scores(predictions).cpu()
-    cell = float(priors.stride.min())
-    rows, columns = (int(np.ceil(side / cell)) for side in size)
-    heat = np.zeros((rows, columns), np.float32)
-    corner = ((priors.points - priors.stride[:, None] / 2).cpu() / cell).round().long()
-    span = (priors.stride.cpu() / cell).round().long()
-    for stride in span.unique().tolist():  # a few levels, each all at once
-        here = span == stride
-        x, y = corner[here].T.numpy()
-        offset_y, offset_x = np.mgrid[:stride, :stride].reshape(2, -1, 1)
-        y, x = (y + offset_y).ravel(), (x + offset_x).ravel()
-        inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-        values = np.tile(scores[here].numpy(), stride * stride)
-        np.maximum.at(heat, (y[inside], x[inside]), values[inside])
-    return heat
-
-
-def best_scores(predictions: Predictions) -> Tensor:
-    """The highest score of any class at each sample of the first image, (R,)."""
-    scores = predictions.logits[0].sigmoid().amax(dim=1)
-    return scores if predictions.quality is None else scores * predictions.quality[0].sigmoid()
 
 
 def describe(scene: Scene, samples: PositiveSamples, threshold: float) -> str:
@@ -180,7 +146,7 @@ def describe(scene: Scene, samples: PositiveSamples, threshold: float) -> str:
     correct = int(correct_detections(scene.detections, scene.truth).sum())
     wrong = len(scene.detections) - correct
     positives = int(samples.assignment.positive[0].sum())
-    top = float(best_scores(samples.predictions).max())
+    top = float(best_scores(samples.predictions, 0).max())
     return (
         f"{positives} positive samples for {len(scene.truth)} objects; highest score {top:.2f}; "
         f"at score {threshold:.2f}: {correct} found, {wrong} wrong"

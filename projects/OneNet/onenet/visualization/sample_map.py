@@ -8,7 +8,7 @@ from matplotlib.path import Path
 from torch import Tensor
 
 from ..positives import PositiveSamples
-from ..structures import IGNORED, Priors
+from ..structures import IGNORED, Predictions, Priors
 
 HEATS = ("auto", "score", "gaussian", "none")
 
@@ -44,6 +44,14 @@ def sample_map(values: Tensor, priors: Priors, size: tuple[int, int]) -> np.ndar
     return painted
 
 
+def best_scores(predictions: Predictions, index: int) -> Tensor:
+    """The highest score of any class at each sample of an image, (R,) in [0, 1]."""
+    scores = predictions.logits[index].sigmoid().amax(dim=-1)
+    if predictions.quality is None:
+        return scores
+    return scores * predictions.quality[index].sigmoid()
+
+
 def heat_kind(samples: PositiveSamples, index: int, wanted: str = "auto") -> str:
     """What the heat of an image shows: "score", "gaussian" or "none".
 
@@ -75,7 +83,7 @@ def heat_values(samples: PositiveSamples, index: int, kind: str) -> Tensor:
         (R,) float32 in [0, 1].
     """
     if kind == "score":
-        return samples.predictions.logits[index].sigmoid().amax(dim=-1)
+        return best_scores(samples.predictions, index)
     weight = samples.assignment.cls_weight[index].amin(dim=-1)
     heat = 1 - weight.sqrt().sqrt()
     positive = samples.assignment.sample[index, samples.assignment.positive[index]]
