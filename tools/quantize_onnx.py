@@ -74,7 +74,7 @@ def compare(files: Sequence[str], dataset: str) -> str:
         )
     return tabulate(
         rows,
-        headers=("model", "AP without NMS", "AP with NMS", "MB", "ms an image"),
+        headers=("model", "AP without NMS", "AP with NMS after top-k", "MB", "ms an image"),
         tablefmt="pipe",
         disable_numparse=True,
         colalign=("left", *["right"] * 4),

@@ -17,6 +17,7 @@ from .criterion import Criterion
 from .heads import DenseHead, build_head
 from .ignore import ignore_samples
 from .inference import to_instances, top_detections
+from .nms import level_candidates
 from .structures import GroundTruth, Predictions, Priors
 
 # The official implementation pads to this, whatever the backbone asks for.
@@ -65,6 +66,8 @@ class OneNet(nn.Module):
         self.max_detections = max_detections
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
+        # See evaluation.candidates_offered; a level's, in inference.
+        self.offered_candidates = 0
         # Not part of a checkpoint, as in the official implementation.
         self.register_buffer("pixel_mean", _per_channel(pixel_mean), persistent=False)
         self.register_buffer("pixel_std", _per_channel(pixel_std), persistent=False)
@@ -101,17 +104,23 @@ class OneNet(nn.Module):
 
         Returns:
             In training a dict of losses () by name. In inference, for each image a dict with
-            ``instances``: ``pred_boxes``, ``scores`` (descending) and ``pred_classes``.
+            ``instances``: ``pred_boxes``, ``scores`` (descending) and ``pred_classes``; and while
+            :func:`~onenet.evaluation.candidates_offered`, ``candidates`` of the same kind.
         """
         images = self.preprocess_image(batched_inputs)
         features = self.backbone(images.tensor)
         stages, priors = self.head([features[name] for name in self.in_features])
         if self.training:
             return self.losses(stages, priors, self.ground_truth(batched_inputs))
-        results = self.inference(stages[0], images.image_sizes)
+        results = {"instances": self.inference(stages[0], images.image_sizes)}
+        if self.offered_candidates:
+            results["candidates"] = self.candidates(stages[0], priors, images.image_sizes)
         return [
-            {"instances": detector_postprocess(result, *_output_size(x, result.image_size))}
-            for result, x in zip(results, batched_inputs, strict=True)
+            {
+                name: detector_postprocess(found[i], *_output_size(x, found[i].image_size))
+                for name, found in results.items()
+            }
+            for i, x in enumerate(batched_inputs)
         ]
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
@@ -149,6 +158,13 @@ class OneNet(nn.Module):
         """Detections of each image as Instances, in pixels of the network input."""
         detections = top_detections(predictions.float(), self.max_detections)
         return to_instances(detections, image_sizes, self.score_threshold, self.nms_threshold)
+
+    def candidates(
+        self, predictions: Predictions, priors: Priors, image_sizes: list[tuple[int, int]]
+    ):
+        """What NMS would choose from in each image, level after level, like :meth:`inference`."""
+        found = level_candidates(predictions.float(), priors.level_sizes, self.offered_candidates)
+        return to_instances(found, image_sizes, self.score_threshold)
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:

@@ -1,4 +1,5 @@
 import copy
+import logging
 from pathlib import Path
 
 import pytest
@@ -92,11 +93,14 @@ def test_the_description_of_the_assignment_is_ready_when_it_is_written(cfg):
     assert hooks.index("AssignmentStatistics") < hooks.index("PeriodicWriter")
 
 
-def test_evaluation_reports_without_and_with_nms(cfg, few_digits_names):
+def test_evaluation_reports_without_and_with_nms(cfg, few_digits_names, caplog):
     cfg.DATASETS.TEST = (few_digits_names["val"],)
     model = Trainer.build_model(cfg)
-    results = Trainer.test(cfg, model)
+    with caplog.at_level(logging.INFO):
+        results = Trainer.test(cfg, model)
     assert {"bbox", "bbox_nms", "nms_diagnosis"} <= set(results)
+    assert "| with NMS 0.6 |" in caplog.text  # among candidates, not among the best detections
+    assert not model.offered_candidates
 
 
 def test_the_best_weights_of_a_run_are_kept(cfg, few_digits_names):

@@ -183,7 +183,7 @@ def test_dataset_without_json(register, tmp_path):
     assert results["nms_diagnosis"]["nms_gap"] > 0
 
 
-def test_more_detections_than_coco_counts(register, tmp_path):
+def test_more_detections_than_coco_counts(register, tmp_path, caplog):
     """150 objects of a class: all count where Detectron2 takes a limit, else COCO's first 100."""
     corners = [(8.0 * (i % 12), 7.0 * (i // 12)) for i in range(150)]
     boxes = [[x, y, x + 6, y + 5] for x, y in corners]
@@ -197,8 +197,10 @@ def test_more_detections_than_coco_counts(register, tmp_path):
     instances.pred_classes = torch.zeros(150, dtype=torch.int64)
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [{"instances": instances}])
-    results = evaluator.evaluate()
+    with caplog.at_level(logging.INFO):
+        results = evaluator.evaluate()
     takes_limit = "max_dets_per_image" in coco_evaluator_kwargs(cfg)
+    assert f"of at most {200 if takes_limit else 100} detections an image" in caplog.text
     assert results["bbox"]["AP"] == pytest.approx(100 if takes_limit else 66.7, abs=1)
     assert results["nms_diagnosis"]["recall"] == 0.6
     assert results["nms_diagnosis"]["duplicates"] == 1.0
@@ -230,6 +232,55 @@ def test_two_processes_make_one_result(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(comm, "gather", lambda data, dst=0: [data, next(sent)])
     gathered = flatten_results_dict(first.evaluate())
     assert gathered == pytest.approx(flatten_results_dict(expected), nan_ok=True)
+
+
+TOP = 4  # detections of an image that the crowded detector returns
+
+
+def crowded(register, out):
+    """Two objects; ten detections of the first leave no place for the second among the best."""
+    near, far = [10.0, 10, 50, 50], [60.0, 60, 90, 90]
+    found = Instances((SIZE, SIZE))
+    found.pred_boxes = Boxes(torch.tensor([near] * 10 + [far]))
+    found.scores = torch.linspace(0.9, 0.4, 11)
+    found.pred_classes = torch.zeros(11, dtype=torch.int64)
+    name = register([record(1, [(near, 0), (far, 0)])])
+    evaluator = NMSDiagnosisEvaluator(name, str(out), max_detections=TOP)
+    evaluator.reset()
+    return evaluator, found
+
+
+def test_nms_finds_what_has_no_place_among_the_best(register, tmp_path, caplog):
+    evaluator, found = crowded(register, tmp_path / "out")
+    shuffled = found[torch.randperm(11, generator=torch.Generator().manual_seed(0))]
+    evaluator.process([{"image_id": 1}], [{"instances": found[:TOP], "candidates": shuffled}])
+    with caplog.at_level(logging.INFO):
+        results = evaluator.evaluate()
+    assert results["bbox"]["AP"] == pytest.approx(50, abs=1)  # half of the recall points
+    assert results["bbox_nms"]["AP"] == pytest.approx(100)
+    assert results["nms_diagnosis"]["recall"] == 0.5  # of the detections as trained
+    assert results["nms_diagnosis"]["duplicates"] == TOP
+    assert "| with NMS 0.6 |" in caplog.text
+
+
+def test_nms_without_candidates_says_so(register, tmp_path, caplog):
+    evaluator, found = crowded(register, tmp_path / "out")
+    evaluator.process([{"image_id": 1}], [{"instances": found[:TOP]}])
+    with caplog.at_level(logging.INFO):
+        results = evaluator.evaluate()
+    assert results["bbox_nms"]["AP"] == pytest.approx(50, abs=1)
+    assert "| with NMS 0.6 after top-k |" in caplog.text
+
+
+def test_no_more_are_left_after_nms_than_before(register, tmp_path):
+    evaluator, found = crowded(register, tmp_path / "out")
+    boxes = torch.arange(0.0, 88, 8)[:, None] + torch.tensor([0.0, 0, 6, 6])  # no two overlap
+    apart = Instances((SIZE, SIZE), pred_boxes=Boxes(boxes), scores=found.scores)
+    apart.pred_classes = found.pred_classes
+    evaluator.process([{"image_id": 1}], [{"instances": found[:TOP], "candidates": apart}])
+    evaluator.evaluate()
+    kept = json.loads((tmp_path / "out" / "nms" / "coco_instances_results.json").read_text())
+    assert [one["score"] for one in kept] == pytest.approx(found.scores[:TOP].tolist())
 
 
 def test_verify_results_and_csv_accept_it(dataset, tmp_path, caplog):

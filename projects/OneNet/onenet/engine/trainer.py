@@ -26,7 +26,7 @@ from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader
 from ..data.loader import TrainLoader
 from ..errors import UserError
-from ..evaluation import build_evaluator
+from ..evaluation import build_evaluator, candidates_offered
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .assignment_probe import AssignmentProbe, build_probe
 from .assignment_time import AssignmentTime
@@ -137,6 +137,13 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
     ) -> DatasetEvaluator:
         return build_evaluator(cfg, dataset_name, output_folder)
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        with candidates_offered(model, cfg.MODEL.RETINANET.TOPK_CANDIDATES_TEST):
+            return super().test(cfg, model, evaluators)
 
     def build_hooks(self) -> list[HookBase]:
         cfg, model = self.cfg, unwrapped(self.model)

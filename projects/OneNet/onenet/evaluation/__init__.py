@@ -1,6 +1,7 @@
 """Evaluation: COCO metrics without and with NMS, why they differ, and CrowdHuman's metrics."""
 
 from .build import build_evaluator
+from .candidates import candidates_offered
 from .crowdhuman import CrowdHumanEvaluator
 from .diagnosis import (
     Matches,
@@ -18,6 +19,7 @@ __all__ = [
     "Matches",
     "NMSDiagnosisEvaluator",
     "build_evaluator",
+    "candidates_offered",
     "class_wise_nms",
     "diagnose",
     "evaluate_predictor",

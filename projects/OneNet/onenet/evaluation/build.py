@@ -33,6 +33,7 @@ def build_evaluator(
     evaluator = NMSDiagnosisEvaluator(
         dataset_name,
         output_folder,
+        max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
         coco_options=coco_evaluator_kwargs(cfg),
     )
     if MetadataCatalog.get(dataset_name).get("evaluator_type") != "crowdhuman":

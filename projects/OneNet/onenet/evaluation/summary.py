@@ -14,16 +14,17 @@ BOX_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def format_summary(
-    dataset_name: str, results: Mapping[str, Mapping[str, float]], nms_threshold: float
+    dataset_name: str, results: Mapping[str, Mapping[str, float]], nms: str, counted: int
 ) -> str:
     """Lay out AP without and with NMS below each other, and the diagnosis in a line.
 
     Args:
         dataset_name: for the title.
         results: tasks ``bbox``, ``bbox_nms`` and ``nms_diagnosis`` with their metrics.
-        nms_threshold: IoU of the NMS behind ``bbox_nms``.
+        nms: the kind of NMS behind ``bbox_nms``.
+        counted: detections of an image and class that AP counts at most.
     """
-    rows = {"as trained": results["bbox"], f"with NMS {nms_threshold:g}": results["bbox_nms"]}
+    rows = {"as trained": results["bbox"], f"with {nms}": results["bbox_nms"]}
     table = tabulate(
         [[name, *(metrics[key] for key in BOX_METRICS)] for name, metrics in rows.items()],
         headers=["", *BOX_METRICS],
@@ -36,7 +37,11 @@ def format_summary(
         "score {score_threshold:.3f}, recall {recall:.2f} (IoU > {iou:g}); "
         "score gap {score_gap:.3f}; highest score {max_score:.3f}"
     ).format(iou=MATCH_IOU, **diagnosis)
-    return f"Evaluation of {dataset_name}, without and with NMS:\n{table}\n{line}"
+    title = (
+        f"Evaluation of {dataset_name}, without and with NMS, "
+        f"of at most {counted} detections an image and class:"
+    )
+    return f"{title}\n{table}\n{line}"
 
 
 def write_diagnosis(

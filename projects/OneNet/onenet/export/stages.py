@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from detectron2.config import CfgNode
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, clip_boxes_to_image, nms
+from torchvision.ops import clip_boxes_to_image
 
 from ..inference import top_detections
+from ..nms import kept_by_nms, level_candidates
 from ..structures import Predictions
 from .graph import DetectionGraph
 
@@ -43,8 +43,7 @@ class NmsTail(nn.Module):
     """RetinaNet's post-processing: top-k on every level, class-wise NMS, the best of what is left.
 
     Unlike RetinaNet it has no score threshold, so that its time does not depend on the image and
-    the weights: it is the time of an image with many candidates. Source: Lin et al., "Focal Loss
-    for Dense Object Detection", section 4.1, with Detectron2's keys ``MODEL.RETINANET``.
+    the weights: it is the time of an image with many candidates. The keys are Detectron2's.
     """
 
     def __init__(self, cfg: CfgNode, level_sizes: Sequence[int], image_size: tuple[int, int]):
@@ -64,33 +63,12 @@ class NmsTail(nn.Module):
 
     def forward(self, *outputs: Tensor) -> tuple[Tensor, ...]:
         """Boxes (k, 4), scores (k,) and classes (k,) of the first image, then of the next."""
-        by_level = zip(*(x.split(self.level_sizes, dim=1) for x in outputs), strict=True)
-        levels = [self.best(*level) for level in by_level]
-        boxes, scores, classes = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
+        boxes, scores, classes = level_candidates(
+            Predictions(*outputs), self.level_sizes, self.candidates
+        )
         boxes = clip_boxes_to_image(boxes, self.image_size)
         found: list[Tensor] = []
         for image in zip(boxes, scores, classes, strict=True):
-            keep = self.suppress(*image)[: self.max_detections]
+            keep = kept_by_nms(*image, self.iou_threshold)[: self.max_detections]
             found += [x[keep] for x in image]
         return tuple(found)
-
-    def best(
-        self, logits: Tensor, boxes: Tensor, quality: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (B, n, 4), scores (B, n) and classes (B, n) of the candidates on one level."""
-        scores = logits.sigmoid()
-        if quality is not None:
-            scores = scores * quality.sigmoid()[..., None]
-        num_classes = logits.shape[2]
-        scores, pair = scores.flatten(1).topk(min(self.candidates, logits[0].numel()), dim=1)
-        sample = torch.div(pair, num_classes, rounding_mode="floor")
-        boxes = boxes.gather(1, sample[..., None].expand(-1, -1, 4))
-        return boxes, scores, pair - sample * num_classes
-
-    def suppress(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> Tensor:
-        """Indices of the candidates of an image that stay, best first."""
-        if not torch.compiler.is_exporting():
-            return batched_nms(boxes, scores, classes, self.iou_threshold)
-        # Loops over the classes cannot be traced; what it does with few boxes can.
-        apart = classes[:, None] * (boxes.max() + 1)
-        return nms(boxes + apart, scores, self.iou_threshold)
