@@ -14,6 +14,7 @@ import re
 import sys
 import types
 import warnings
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,15 @@ def coco_evaluator_kwargs(cfg: Any) -> dict[str, Any]:
     if "max_dets_per_image" in inspect.signature(COCOEvaluator.__init__).parameters:
         kwargs["max_dets_per_image"] = max(COCO_MAX_DETECTIONS, cfg.TEST.DETECTIONS_PER_IMAGE)
     return kwargs
+
+
+def counted_detections(coco_options: Mapping[str, Any]) -> int:
+    """Detections of an image and class that AP counts at most.
+
+    Args:
+        coco_options: keywords of ``COCOEvaluator``, of :func:`coco_evaluator_kwargs` say.
+    """
+    return coco_options.get("max_dets_per_image") or COCO_MAX_DETECTIONS
 
 
 def create_local_process_group(processes_per_machine: int) -> None:

@@ -270,6 +270,8 @@ def test_nms_without_candidates_says_so(register, tmp_path, caplog):
         results = evaluator.evaluate()
     assert results["bbox_nms"]["AP"] == pytest.approx(50, abs=1)
     assert "| with NMS 0.6 after top-k |" in caplog.text
+    told = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert told["nms"] == "NMS 0.6 after top-k" and told["max_detections"] == 100
 
 
 def test_no_more_are_left_after_nms_than_before(register, tmp_path):

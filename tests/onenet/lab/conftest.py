@@ -34,6 +34,7 @@ def results(experiment, tmp_path) -> Tree:
         command="python tools/ablate.py ...",
         machine="a <machine>",
         dataset="digits_val",
+        max_detections=300,
         history={"total_loss": "training loss", "bbox/AP": "AP", "dynamics/moved": "moved"},
     )
     tree["scenes"] = [_scene(name, tmp_path) for name in ("scene_a", "scene_b")]

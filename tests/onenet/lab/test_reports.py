@@ -171,7 +171,7 @@ def test_markdown(results):
     assert "inside the noise" in text  # the rule
     assert "crashed, seed 2: failed with exit code 1" in text
     assert "    RuntimeError: <out> of memory" in text
-    assert "4 of 6 runs finished" in text
+    assert "4 of 6 runs finished, evaluated on digits_val, at most 300 detections" in text
 
 
 def test_a_page_of_documentation_names_files_that_are_there(results, tmp_path):

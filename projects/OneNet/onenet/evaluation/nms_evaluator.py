@@ -16,7 +16,7 @@ from detectron2.structures import BoxMode, Instances
 from detectron2.utils import comm
 from torch import Tensor
 
-from onenet.compat import COCO_MAX_DETECTIONS, has_fast_coco_eval
+from onenet.compat import COCO_MAX_DETECTIONS, counted_detections, has_fast_coco_eval
 from onenet.errors import UserError
 from onenet.nms import kept_by_nms
 
@@ -102,7 +102,7 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         )
         for evaluator in (self._as_trained, self._with_nms):
             _complete(evaluator._coco_api.anns.values())
-        self._counted = coco_options.get("max_dets_per_image") or COCO_MAX_DETECTIONS
+        self._counted = counted_detections(coco_options)
         self._matches: list[Matches] = []
         self._among_candidates = True
 
@@ -153,9 +153,11 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         bbox_nms = {name: bbox_nms[name] for name in BOX_METRICS}
         diagnosis = {"nms_gap": bbox_nms["AP"] - bbox["AP"], **diagnose(matches)}
         results = OrderedDict(bbox=bbox, bbox_nms=bbox_nms, nms_diagnosis=diagnosis)
-        nms = f"NMS {self._nms_threshold:g}" + (" after top-k" * (not self._among_candidates))
-        logger.info(format_summary(self._dataset_name, results, nms, self._counted))
-        write_diagnosis(self._output_dir, self._dataset_name, diagnosis, matches)
+        nms = f"NMS {self._nms_threshold:g}" + ("" if self._among_candidates else " after top-k")
+        conditions = {"nms": nms, "max_detections": self._counted}
+        logger.info(format_summary(self._dataset_name, results, **conditions))
+        conditions["dataset"] = self._dataset_name
+        write_diagnosis(self._output_dir, conditions, diagnosis, matches)
         return results
 
     def _gather_matches(self) -> Matches:

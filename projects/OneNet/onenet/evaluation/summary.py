@@ -14,7 +14,7 @@ BOX_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def format_summary(
-    dataset_name: str, results: Mapping[str, Mapping[str, float]], nms: str, counted: int
+    dataset_name: str, results: Mapping[str, Mapping[str, float]], nms: str, max_detections: int
 ) -> str:
     """Lay out AP without and with NMS below each other, and the diagnosis in a line.
 
@@ -22,7 +22,7 @@ def format_summary(
         dataset_name: for the title.
         results: tasks ``bbox``, ``bbox_nms`` and ``nms_diagnosis`` with their metrics.
         nms: the kind of NMS behind ``bbox_nms``.
-        counted: detections of an image and class that AP counts at most.
+        max_detections: of an image and class that AP counts.
     """
     rows = {"as trained": results["bbox"], f"with {nms}": results["bbox_nms"]}
     table = tabulate(
@@ -39,21 +39,30 @@ def format_summary(
     ).format(iou=MATCH_IOU, **diagnosis)
     title = (
         f"Evaluation of {dataset_name}, without and with NMS, "
-        f"of at most {counted} detections an image and class:"
+        f"of at most {max_detections} detections an image and class:"
     )
     return f"{title}\n{table}\n{line}"
 
 
 def write_diagnosis(
-    output_dir: str, dataset_name: str, diagnosis: Mapping[str, float], matches: Matches
+    output_dir: str,
+    conditions: Mapping[str, Any],
+    diagnosis: Mapping[str, float],
+    matches: Matches,
 ) -> None:
-    """Write diagnosis.json: dataset, diagnosis, score histograms of first matches and duplicates.
+    """Write diagnosis.json: diagnosis, score histograms of first matches and duplicates.
+
+    Args:
+        output_dir: folder, made if missing.
+        conditions: what was evaluated and how, to be written beside them.
+        diagnosis: numbers by name.
+        matches: those behind the histograms.
 
     NaN becomes null, which every JSON reader understands. A killed run leaves the old file or the
     new one, nothing between.
     """
     content: dict[str, Any] = {
-        "dataset": dataset_name,
+        **conditions,
         "diagnosis": {k: None if math.isnan(v) else v for k, v in diagnosis.items()},
         "histogram": score_histogram(matches),
     }

@@ -34,9 +34,9 @@ def history_charts(results: Tree) -> list[Chart]:
 
 
 def nms_chart(results: Tree) -> Chart:
-    """AP against the IoU threshold of NMS; the point at 1 is without."""
+    """AP against the IoU threshold of NMS after top-k; the point at 1 is without."""
     series = _series(results, lambda run: (run["curves"]["nms_threshold"], run["curves"]["ap"]))
-    return "nms", line_chart(series, "AP", "IoU threshold of NMS (1: no NMS)")
+    return "nms", line_chart(series, "AP", "IoU threshold of NMS after top-k (1: no NMS)")
 
 
 def precision_charts(results: Tree) -> list[Chart]:

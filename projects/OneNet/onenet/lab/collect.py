@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from detectron2.config import CfgNode
 
-from ..compat import coco_evaluator_kwargs
+from ..compat import coco_evaluator_kwargs, counted_detections
 from ..engine.metrics_file import final_results, read_metrics, trained_iterations, training_seconds
 from .columns import run_metrics
 from .detection_curves import detection_curves
@@ -77,7 +77,7 @@ def collect_run(run: Run, cfg: CfgNode) -> Tree:
             for key in {key for record in records for key in record}
             if key in HISTORY or key.startswith(DYNAMICS)
         },
-        "curves": detection_curves(cfg.DATASETS.TEST[0], folder, **_max_detections(cfg)),
+        "curves": detection_curves(cfg.DATASETS.TEST[0], folder, max_detections(cfg)),
         "histogram": json.loads((folder / "diagnosis.json").read_text())["histogram"],
     }
 
@@ -88,6 +88,11 @@ def history_titles(runs: Iterable[Tree]) -> dict[str, str]:
     known = {key: title for key, title in HISTORY.items() if key in keys}
     others = sorted(key for key in keys - known.keys() if key.startswith(DYNAMICS))
     return known | {key: key.removeprefix(DYNAMICS).replace("_", " ") for key in others}
+
+
+def max_detections(cfg: CfgNode) -> int:
+    """How many of an image and class the evaluation of a run counts."""
+    return counted_detections(coco_evaluator_kwargs(cfg))
 
 
 def describe_machine(device: str) -> str:
@@ -104,12 +109,6 @@ def _processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def _max_detections(cfg: CfgNode) -> dict[str, int]:
-    """The limit that the evaluation had, where it was told one."""
-    limit = coco_evaluator_kwargs(cfg).get("max_dets_per_image")
-    return {} if limit is None else {"max_detections": limit}
 
 
 def _why_not(run: Run) -> Tree:

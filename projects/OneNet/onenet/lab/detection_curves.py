@@ -20,9 +20,9 @@ from torchvision.ops import batched_nms, box_convert
 from ..compat import COCO_MAX_DETECTIONS
 from ..errors import UserError
 from ..evaluation.diagnosis import MATCH_IOU
-from ..evaluation.nms_evaluator import NMS_IOU
 
 DETECTIONS = "coco_instances_results.json"
+DETECTIONS_NMS = f"nms/{DETECTIONS}"
 CURVES = "curves.json"  # beside them
 NMS_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NO_NMS = 1.0  # no IoU is above it, so that nothing is suppressed
@@ -33,7 +33,10 @@ Detections = list[dict[str, Any]]  # in COCO's result format
 def detection_curves(
     dataset_name: str, folder: Path, max_detections: int = COCO_MAX_DETECTIONS
 ) -> dict[str, Any]:
-    """The curves of the detections without NMS that an evaluation has left.
+    """The curves of what an evaluation has left.
+
+    It keeps the detections with NMS 0.6 among candidates, but not the candidates. So AP at all NMS
+    thresholds is that of NMS among the detections, which have less in them.
 
     Args:
         dataset_name: registered dataset that was evaluated on.
@@ -42,22 +45,24 @@ def detection_curves(
         max_detections: of an image that count, best first.
 
     Returns:
-        ``nms_threshold`` and ``ap`` of the same length, the last without NMS; ``recall``,
-        ``precision`` and ``precision_nms`` (without and with NMS 0.6) at IoU 0.5, the mean over the
-        classes.
+        ``nms_threshold`` and ``ap`` of the same length, of NMS after top-k, the last without NMS;
+        ``recall``, ``precision`` and ``precision_nms`` (without and with NMS 0.6 as the evaluation
+        has them) at IoU 0.5, the mean over the classes.
 
     Raises:
         UserError: there are no detections.
     """
-    source, kept = folder / DETECTIONS, folder / CURVES
-    if not source.exists():
-        raise UserError(f"{source} is missing: evaluate the run again.")
-    if kept.exists() and kept.stat().st_mtime_ns > source.stat().st_mtime_ns:
+    sources, kept = (folder / DETECTIONS, folder / DETECTIONS_NMS), folder / CURVES
+    for source in sources:
+        if not source.exists():
+            raise UserError(f"{source} is missing: evaluate the run again.")
+    newest = max(source.stat().st_mtime_ns for source in sources)
+    if kept.exists() and kept.stat().st_mtime_ns > newest:
         return json.loads(kept.read_text(encoding="utf-8"))
-    detections = json.loads(source.read_text(encoding="utf-8"))
+    plain, with_nms = (json.loads(source.read_text(encoding="utf-8")) for source in sources)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
         truth = COCO(_annotation_file(dataset_name, folder))
-        curves = _measure(truth, detections, max_detections)
+        curves = _measure(truth, plain, with_nms, max_detections)
     partial = kept.with_suffix(".partial")
     partial.write_text(json.dumps(curves), encoding="utf-8")
     os.replace(partial, kept)
@@ -71,7 +76,9 @@ def _annotation_file(dataset_name: str, folder: Path) -> str:
     return file or str(folder / f"{dataset_name}_coco_format.json")
 
 
-def _measure(truth: COCO, detections: Detections, max_detections: int) -> dict[str, Any]:
+def _measure(
+    truth: COCO, detections: Detections, with_nms: Detections, max_detections: int
+) -> dict[str, Any]:
     thresholds = [*NMS_THRESHOLDS, NO_NMS]
     precision = {
         threshold: _precision(truth, suppress(detections, threshold), max_detections)
@@ -83,7 +90,7 @@ def _measure(truth: COCO, detections: Detections, max_detections: int) -> dict[s
         "ap": [100 * _mean(precision[threshold]) for threshold in thresholds],
         "recall": recall_points.tolist(),
         "precision": _at_match_iou(precision[NO_NMS]),
-        "precision_nms": _at_match_iou(precision[NMS_IOU]),
+        "precision_nms": _at_match_iou(_precision(truth, with_nms, max_detections)),
     }
 
 

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from tqdm import tqdm
 
 from .checks import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
-from .collect import collect_run, describe_machine, history_titles
+from .collect import collect_run, describe_machine, history_titles, max_detections
 from .experiment import Experiment, Run, plan
 from .report_html import write_html
 from .report_markdown import write_markdown
@@ -93,6 +93,7 @@ class Laboratory:
             command=command,
             machine=describe_machine(self.configs[0].MODEL.DEVICE),
             dataset=self.configs[0].DATASETS.TEST[0],
+            max_detections=max_detections(self.configs[0]),
             history=history_titles(run for some in runs.values() for run in some),
         )
         results["scenes"] = draw_wall(*self._first_finished(), self.output)

@@ -76,7 +76,8 @@ def _provenance(results: Tree) -> str:
     seeds = ", ".join(map(str, results["seeds"]))
     return (
         f"<pre>{escape(results['command'])}</pre><p>{finished} of {len(runs)} runs finished; "
-        f"evaluated on {escape(results['dataset'])}; seeds {seeds}; "
+        f"evaluated on {escape(results['dataset'])}, at most {results['max_detections']} "
+        f"detections an image and class; seeds {seeds}; "
         f"{escape(results['machine'])}.</p>"
     )
 

@@ -37,7 +37,8 @@ def provenance(results: Tree) -> str:
     hours = sum(run["seconds"] for run in finished) / 3600
     return (
         f"    {results['command']}\n\n"
-        f"{len(finished)} of {len(runs)} runs finished, evaluated on {results['dataset']}; seeds "
+        f"{len(finished)} of {len(runs)} runs finished, evaluated on {results['dataset']}, at most "
+        f"{results['max_detections']} detections an image and class; seeds "
         f"{', '.join(map(str, results['seeds']))}; {hours:.2f} h of training steps on "
         f"{results['machine']}. Values are the mean over the seeds (standard deviation)."
     )

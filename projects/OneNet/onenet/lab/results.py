@@ -27,6 +27,7 @@ def build_results(
     command: str,
     machine: str,
     dataset: str,
+    max_detections: int,
     history: Mapping[str, str],
 ) -> Tree:
     """Summarise runs over the seeds, compare the arms with the baseline, and check the claims.
@@ -36,6 +37,7 @@ def build_results(
         runs: label of an arm -> its runs, each with a ``status``, and if that is ``FINISHED`` with
             ``metrics``.
         command, machine, dataset: for the record.
+        max_detections: of an image and class that AP counts, for the record.
         history: what was logged over training: key -> title.
 
     Returns:
@@ -49,6 +51,7 @@ def build_results(
         "command": command,
         "machine": machine,
         "dataset": dataset,
+        "max_detections": max_detections,
         "seeds": list(experiment.seeds),
         "rule": RULE,
         "baseline": experiment.baseline,

@@ -46,7 +46,7 @@ def write_page(folder: Path, page: Path) -> list[Path]:
         pictures, text = _pictures(results, section["arms"], folder, images, page)
         written += pictures
         parts.append(text)
-    parts.append("## AP against the NMS threshold, precision against recall")
+    parts.append("## AP against the threshold of NMS after top-k, precision against recall")
     parts += [_image(images / f"{name}.svg", name, page) for name, _ in charts]
     parts += ["## All arms", *overview(results), failures(results)]
     page.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
