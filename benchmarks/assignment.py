@@ -55,6 +55,8 @@ def grid_priors(strides: tuple[int, ...], anchors: int = 1) -> Priors:
         stride=stride,
         level=priors.level.repeat_interleave(anchors),
         level_sizes=tuple(size * anchors for size in priors.level_sizes),
+        shapes=priors.shapes,
+        anchors=anchors,
     )
 
 

@@ -20,7 +20,7 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from onenet import GroundTruth, MinCost, Predictions, Priors, add_onenet_config
-from onenet.costs import LOG_EPS
+from onenet.assignment.costs import LOG_EPS
 from onenet.heads.priors import point_priors
 from scipy.optimize import linear_sum_assignment
 from timing import compare
@@ -135,12 +135,12 @@ def benchmark_step(rounds: int = 3) -> None:
 def _seconds_of_losses(model: torch.nn.Module, batch: list[dict]) -> float:
     """Forward and backward of everything behind the head."""
     with torch.no_grad():
-        features = model.backbone(model.preprocess_image(batch).tensor)
-        stages, priors = model.head([features[name] for name in model.in_features])
-    leaves = [Predictions(s.logits.requires_grad_(), s.boxes.requires_grad_()) for s in stages]
+        branches, priors = model.predict(model.preprocess_image(batch).tensor)
+    (predictions,) = branches.values()
+    leaves = Predictions(predictions.logits.requires_grad_(), predictions.boxes.requires_grad_())
     gt = GroundTruth.from_instances([x["instances"] for x in batch])
     start = time.perf_counter()
-    sum(model.losses(leaves, priors, gt).values()).backward()
+    sum(model.criterion(priors, leaves, gt).values()).backward()
     return time.perf_counter() - start
 
 

@@ -102,8 +102,8 @@ def shared_model(head):
 def test_takes_a_step(family, assigner):
     """The model is that of the digits: the leaves of a head share all but the assigner."""
     model = shared_model(head_of(family))
-    model.assigner = build_assigner(load(path(family, assigner)))
-    assert type(model.assigner) is ASSIGNER_REGISTRY.get(assigner)
+    model.criterion.assigner = build_assigner(load(path(family, assigner)))
+    assert type(model.criterion.assigner) is ASSIGNER_REGISTRY.get(assigner)
     instances = Instances((96, 96))
     instances.gt_boxes = Boxes(torch.tensor([[4.0, 4, 30, 40], [20, 10, 70, 60]]))
     instances.gt_classes = torch.tensor([3, 7])

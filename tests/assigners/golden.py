@@ -52,7 +52,8 @@ def anchor_priors(anchors: np.ndarray, level_hw: np.ndarray) -> Priors:
     per_location = len(boxes) // int(level_hw.prod(1).sum())
     sizes = tuple(int(h * w) * per_location for h, w in level_hw)
     level, stride = level_and_stride(sizes)
-    return Priors(boxes, box_centers(boxes), stride, level, sizes)
+    shapes = tuple((int(h), int(w)) for h, w in level_hw)
+    return Priors(boxes, box_centers(boxes), stride, level, sizes, shapes, per_location)
 
 
 def point_priors(level_hw, strides=STRIDES) -> Priors:
@@ -64,7 +65,8 @@ def point_priors(level_hw, strides=STRIDES) -> Priors:
     sizes = tuple(map(len, grids))
     points = torch.cat(grids)
     level, stride = level_and_stride(sizes, strides)
-    return Priors(square_boxes(points, 8 * stride), points, stride, level, sizes)
+    shapes = tuple((int(h), int(w)) for h, w in level_hw)
+    return Priors(square_boxes(points, 8 * stride), points, stride, level, sizes, shapes)
 
 
 def no_predictions(priors: Priors, num_classes: int = NUM_CLASSES) -> Predictions:

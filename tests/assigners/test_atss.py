@@ -47,9 +47,10 @@ def test_anchors_of_a_location_share_one_candidate():
         stride=PRIORS.stride.repeat_interleave(3),
         level=PRIORS.level.repeat_interleave(3),
         level_sizes=tuple(3 * size for size in PRIORS.level_sizes),
+        anchors=3,
     )
     gt = ground_truth(CASES["0_random"])
     one = ATSS()(PRIORS, no_predictions(PRIORS), gt).dense_gt()
-    three = ATSS(anchors_per_location=3)(tripled, no_predictions(tripled), gt).dense_gt()
+    three = ATSS()(tripled, no_predictions(tripled), gt).dense_gt()
     # The deviation divides by 3 n - 1, not n - 1: only an IoU next to the threshold could tell.
     assert torch.equal(three, one.repeat_interleave(3, dim=1))

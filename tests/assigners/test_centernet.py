@@ -107,9 +107,11 @@ def test_the_best_anchor_of_the_cell_is_the_pair():
         stride=centers.stride.repeat_interleave(3),
         level=centers.level.repeat_interleave(3),
         level_sizes=(192,),
+        shapes=((8, 8),),
+        anchors=3,
     )
     gt = boxes([10, 10, 44, 46], [30, 30, 45, 47], image_wh=(64, 64))
-    assignment = CenterNet(anchors_per_location=3)(priors, no_predictions(priors), gt)
+    assignment = CenterNet()(priors, no_predictions(priors), gt)
     cells = [3 * 8 + 3, 4 * 8 + 4]
     assert assignment.sample.tolist() == [[3 * cells[0] + 1, 3 * cells[1] + 0]]
     # The other anchors of a centre cell train towards nothing.

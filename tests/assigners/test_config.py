@@ -54,18 +54,11 @@ def test_key_overrides_preset():
 
 def test_options_reach_assigners():
     key = "MODEL.OneNet.ASSIGNER."
-    assert ATSS(config(f"{key}ATSS.TOPK", 4)).candidates_per_level == 4
+    assert ATSS(config(f"{key}ATSS.TOPK", 4)).topk == 4
     fcos = FCOS(config(f"{key}FCOS.CENTER_SAMPLING", False, f"{key}FCOS.RADIUS", 2.0, head="FCOS"))
     assert (fcos.center_sampling, fcos.radius, len(fcos.size_ranges)) == (False, 2.0, 5)
-    assert len(FCOS(config()).size_ranges) == 1
     centernet = CenterNet(config(f"{key}CENTERNET.MIN_OVERLAP", 0.5))
     assert centernet.min_overlap == 0.5
-
-
-def test_anchors_of_a_location_are_one_candidate():
-    anchors = ["MODEL.ANCHOR_GENERATOR.SIZES", [[32, 40, 51]]]
-    assert ATSS(config(*anchors, head="RetinaNet")).candidates_per_level == 9 * 9
-    assert CenterNet(config(*anchors, head="RetinaNet")).anchors_per_location == 9
 
 
 @pytest.mark.parametrize(
@@ -92,16 +85,9 @@ def test_bad_values_end_in_one_line(name, head, options, message):
 
 
 @pytest.mark.parametrize("name", ["FCOS", "CenterNet"])
-@pytest.mark.parametrize(
-    "ranges, message",
-    [
-        ([[-1, 64], [64, 128]], "2 size ranges"),
-        ([[-1, 64], [64, 128], [32, 256], [256, 512], [512, 1e8]], "(32, 256) does not"),
-    ],
-)
-def test_size_ranges_must_fit_the_levels(name, ranges, message):
+def test_size_ranges_must_ascend(name):
+    ranges = [[-1, 64], [64, 128], [32, 256], [256, 512], [512, 1e8]]
     cfg = config("MODEL.OneNet.OBJECT_SIZES_OF_INTEREST", ranges, head="FCOS")
     cfg.MODEL.OneNet.ASSIGNER.NAME = name
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"\(32, 256\) does not"):
         build_assigner(cfg)
-    assert message in str(caught.value)

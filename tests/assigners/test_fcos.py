@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 from assigners import FCOS
+from onenet.criterion.quality_losses import centerness
 from onenet.errors import ConfigError
 from onenet.geometry import encode_ltrb
-from onenet.losses import centerness
 
 from .golden import cases, ground_truth, load, no_predictions, point_priors
 
@@ -87,6 +87,6 @@ def test_size_ranges_include_their_ends():
 
 
 def test_levels_and_ranges_must_agree():
-    priors = point_priors([(2, 2)], [8])
-    with pytest.raises(ConfigError, match="5 size ranges need as many levels, the head has 1"):
+    priors = point_priors([(2, 2), (1, 1)], [8, 16])
+    with pytest.raises(ConfigError, match="has 5 size ranges, the head 2 levels"):
         FCOS(size_ranges=RANGES)(priors, no_predictions(priors), one_box([0, 0, 9, 9]))

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 from onenet import Assignment, GroundTruth, MinCost
+from onenet.assignment.min_cost import WRONG_LEVEL_COST
 from onenet.dynamics import PositivePairs, describe, describe_costs, moved, pool, positive_pairs
-from onenet.min_cost import WRONG_LEVEL_COST
 from onenet.positives import PositiveSamples
 
 SAMPLES = 60  # of the problems below
@@ -109,10 +109,10 @@ def test_the_share_is_over_the_samples_in_the_object(make_problem):
         priors=replace(problem.priors, points=points),
         gt=replace(problem.gt, boxes=box),
     )
-    assigner = MinCost(location="prior_point")
+    assigner = MinCost(location="priors")
     values = describe_costs(assign(problem, assigner), assigner)
     cost = assigner.cost_matrix(problem.priors, problem.predictions, problem.gt)[0, 0]
-    location = MinCost(location="prior_point", class_weight=0.0)
+    location = MinCost(location="priors", class_weight=0.0)
     location = location.cost_matrix(problem.priors, problem.predictions, problem.gt)[0, 0]
     spread = [abs(float(c[0] - c[1])) for c in (cost - location, location)]
     assert values["class_share"].tolist() == pytest.approx([spread[0] / sum(spread)], rel=1e-4)
@@ -121,7 +121,7 @@ def test_the_share_is_over_the_samples_in_the_object(make_problem):
 def test_a_level_that_is_out_of_the_question_is_no_choice(make_problem):
     problem = make_problem(objects=(2,), samples=SAMPLES, levels=2)
     ranges = [(-1.0, 1000.0), (1000.0, 2000.0)]
-    assigner = MinCost(location="prior_point", size_ranges=ranges)
+    assigner = MinCost(location="priors", size_ranges=ranges)
     values = describe_costs(assign(problem, assigner), assigner)
     assert (values["location_cost"] < WRONG_LEVEL_COST).all()
     assert (values["class_share"] > 0.01).all()  # 9999 in the spread would leave nothing of it

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from onenet import Assignment, GroundTruth, Predictions
 
@@ -90,3 +93,31 @@ def test_dense_gt_does_not_synchronise(to_device):
         assignment([0, 1], [0, 1], [1.0, 0.0], cls_weight=torch.ones(1, 4, 1)), "meta"
     )
     assert pairs.dense_gt().shape == (1, 4)
+
+
+def test_kept_samples():
+    """The others are neither positive nor negative."""
+    assignment = Assignment(
+        sample=torch.tensor([[0, 2, 2, 3]]),
+        gt=torch.tensor([[0, 1, 0, 1]]),
+        weight=torch.tensor([[1.0, 1, 0.5, 0]]),
+        score=torch.ones(1, 4),
+        num_samples=5,
+    )
+    assert assignment.positive_samples().tolist() == [[True, False, True, False, False]]
+    kept = assignment.keep(torch.tensor([[False, True, True, True, False]]))
+    assert kept.weight.tolist() == [[0, 1, 0.5, 0]]
+    assert kept.dense_gt().tolist() == [[-2, -1, 0, -1, -2]]
+    weighted = replace(assignment, cls_weight=torch.full((1, 5, 3), 0.5))
+    weighted = weighted.keep(torch.tensor([[False, True, True, True, False]]))
+    assert weighted.cls_weight[0, :, 2].tolist() == [0, 0.5, 0.5, 0.5, 0]
+
+
+def test_priors_of_every_head_know_their_grid(tiny_cfg, make_inputs):
+    for head, anchors in (("CenterNet", 1), ("FCOS", 1), ("RetinaNet", 6)):
+        model = build_model(tiny_cfg(head)).eval()
+        _, priors = model.predict(model.preprocess_image(make_inputs()).tensor)
+        assert priors.anchors == anchors
+        for level, (height, width) in enumerate(priors.shapes):
+            x, y = priors.points[priors.level == level].view(height, width, anchors, 2).unbind(-1)
+            assert (y.diff(dim=1) == 0).all() and (x.diff(dim=0) == 0).all()

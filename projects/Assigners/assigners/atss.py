@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.levels import level_slices
 from onenet.errors import ConfigError
 from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
 from torch import Tensor
 
 from .dense import dense_assignment
-from .levels import anchors_per_location_from_config, level_slices
 
 # A centre nearer to the border than this (pixels) does not count as inside; the reference's number.
 INSIDE_EPS = 0.01
@@ -42,12 +42,11 @@ class ATSS(Assigner):
     """
 
     @configurable
-    def __init__(self, *, topk: int = 9, anchors_per_location: int = 1, max_pairs: int = 1 << 18):
+    def __init__(self, *, topk: int = 9, max_pairs: int = 1 << 18):
         """Choose how many candidates a ground truth has.
 
         Args:
             topk: candidate locations of a ground truth on each level.
-            anchors_per_location: how many consecutive samples share a centre.
             max_pairs: at most this many (sample, ground truth) distances are in memory at once, or
                 one ground truth's of each image if that is more. The result does not depend on it.
 
@@ -57,7 +56,7 @@ class ATSS(Assigner):
         super().__init__()
         if topk < 1:
             raise ConfigError(f"MODEL.OneNet.ASSIGNER.ATSS.TOPK must be positive, got {topk}.")
-        self.candidates_per_level = topk * anchors_per_location
+        self.topk = topk
         self.max_pairs = max_pairs
 
     @classmethod
@@ -65,7 +64,6 @@ class ATSS(Assigner):
         assigner = cfg.MODEL.OneNet.ASSIGNER
         return {
             "topk": assigner.ATSS.TOPK,
-            "anchors_per_location": anchors_per_location_from_config(cfg),
             "max_pairs": assigner.MAX_PAIRS,
         }
 
@@ -81,10 +79,10 @@ class ATSS(Assigner):
     def _candidates(self, priors: Priors, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, C) int64, the candidates of all levels."""
         centers = box_centers(gt.boxes)
-        candidates = []
+        candidates, count = [], self.topk * priors.anchors
         for level in level_slices(priors):
             points = priors.points[level]
-            nearest = nearest_points(points, centers, self.candidates_per_level, self.max_pairs)
+            nearest = nearest_points(points, centers, count, self.max_pairs)
             candidates.append(nearest + level.start)
         return torch.cat(candidates, dim=-1)
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.levels import (
+    ANY_SIZE,
+    SizeRanges,
+    check_size_ranges,
+    level_slices,
+    ranges_of_levels,
+)
 from onenet.errors import ConfigError
 from onenet.geometry import elementwise_iou_giou
 from torch import Tensor
-
-from .levels import (
-    ANY_SIZE,
-    SizeRanges,
-    anchors_per_location_from_config,
-    check_levels,
-    check_size_ranges,
-    level_slices,
-    size_ranges_from_config,
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ class CenterNet(Assigner):
         *,
         size_ranges: SizeRanges = ANY_SIZE,
         min_overlap: float = 0.7,
-        anchors_per_location: int = 1,
         max_pairs: int = 1 << 18,
     ):
         """Choose the levels and the width of the Gaussians.
@@ -91,7 +88,6 @@ class CenterNet(Assigner):
         Args:
             size_ranges: smallest and largest size in pixels for each level, ascending.
             min_overlap: the radius is the shift of both corners that leaves this IoU, in (0, 1).
-            anchors_per_location: how many consecutive samples share a centre.
             max_pairs: at most this many (location, ground truth) pairs are in memory at once, or
                 one ground truth of each image if that is more. The result does not depend on it.
 
@@ -107,21 +103,23 @@ class CenterNet(Assigner):
             )
         self.size_ranges = size_ranges
         self.min_overlap = min_overlap
-        self.anchors_per_location = anchors_per_location
         self.max_pairs = max_pairs
 
     @classmethod
     def from_config(cls, cfg):
         return {
-            "size_ranges": size_ranges_from_config(cfg),
+            "size_ranges": cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST,
             "min_overlap": cfg.MODEL.OneNet.ASSIGNER.CENTERNET.MIN_OVERLAP,
-            "anchors_per_location": anchors_per_location_from_config(cfg),
             "max_pairs": cfg.MODEL.OneNet.ASSIGNER.MAX_PAIRS,
         }
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        check_levels(self.size_ranges, priors)
+        if priors.shapes is None:
+            raise ConfigError(
+                "CenterNet looks for the cell of a centre, and the samples of this head are on no "
+                "grid: choose another MODEL.OneNet.ASSIGNER.NAME."
+            )
         cells = self.locate(priors, gt)
         sample = self._best_anchor(priors, gt, cells.location)
         kept = cells.kept.float()
@@ -143,7 +141,7 @@ class CenterNet(Assigner):
         first, columns, rows, stride = self._grids(priors)
         size = (gt.boxes[..., 2:] - gt.boxes[..., :2]).amax(dim=-1) / 2
         level = torch.zeros_like(gt.labels)
-        for _, largest in self.size_ranges[:-1]:
+        for _, largest in ranges_of_levels(self.size_ranges, priors)[:-1]:
             level += size > largest
         columns, rows, stride = columns[level], rows[level], stride[level][..., None]
 
@@ -163,20 +161,12 @@ class CenterNet(Assigner):
         )
 
     def _grids(self, priors: Priors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """First location, columns, rows (int64) and stride of each level, (L,) each.
-
-        The shape of a feature map is not part of the priors, but all locations of its first row
-        have the same y.
-        """
-        first, columns, rows, stride = [], [], [], []
-        for level in level_slices(priors):
-            y = priors.points[level, 1][:: self.anchors_per_location]
-            locations, width = len(y), (y == y[0]).sum()
-            columns.append(width.clamp(1, locations))
-            rows.append(locations // columns[-1])
-            first.append(torch.full_like(width, level.start // self.anchors_per_location))
-            stride.append(priors.stride[level.start])
-        return tuple(torch.stack(values) for values in (first, columns, rows, stride))
+        """First location, columns, rows (int64) and stride of each level, (L,) each."""
+        levels = level_slices(priors)
+        stride = torch.stack([priors.stride[level.start] for level in levels])
+        rows, columns = zip(*priors.shapes, strict=True)
+        first = [level.start // priors.anchors for level in levels]
+        return *(_constants(x, stride.device) for x in (first, columns, rows)), stride
 
     def _background_weight(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, cells: CenterCells
@@ -187,8 +177,8 @@ class CenterNet(Assigner):
         ``reach``, so that a window of that size is all there is to draw.
         """
         batch, num_samples, num_classes = predictions.logits.shape
-        num_locations = num_samples // self.anchors_per_location
-        reach = self._largest_radius(max(priors.level_sizes) // self.anchors_per_location)
+        num_locations = num_samples // priors.anchors
+        reach = self._largest_radius(max(priors.level_sizes) // priors.anchors)
         offset = torch.arange(-reach, reach + 1, device=gt.boxes.device)
         across, column = _profile(cells.x, cells.columns, cells.radius, offset)
         down, row = _profile(cells.y, cells.rows, cells.radius, offset)
@@ -205,7 +195,7 @@ class CenterNet(Assigner):
             lighter = heat.neg_().add_(1).square_().square_()
             weight.scatter_reduce_(1, index.flatten(1), lighter.flatten(1), "amin")
         weight = weight.view(batch, num_classes, num_locations, 1)
-        weight = weight.expand(-1, -1, -1, self.anchors_per_location)
+        weight = weight.expand(-1, -1, -1, priors.anchors)
         return weight.reshape(batch, num_classes, num_samples)
 
     def _largest_radius(self, num_locations: int) -> int:
@@ -218,12 +208,17 @@ class CenterNet(Assigner):
 
     def _best_anchor(self, priors: Priors, gt: GroundTruth, location: Tensor) -> Tensor:
         """(B, G) int64, the sample at each location that overlaps the ground truth most."""
-        count = self.anchors_per_location
+        count = priors.anchors
         anchors = location[..., None] * count + torch.arange(count, device=location.device)
         if count == 1:
             return anchors[..., 0]
         iou, _ = elementwise_iou_giou(priors.boxes[anchors], gt.boxes[:, :, None])
         return anchors.gather(-1, iou.argmax(dim=-1, keepdim=True))[..., 0]
+
+
+def _constants(values: Sequence[int], device: torch.device) -> Tensor:
+    """(n,) int64, made on the device: nothing is copied to it, so nothing waits."""
+    return torch.cat([torch.full((1,), value, device=device) for value in values])
 
 
 def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float) -> Tensor:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.levels import (
+    ANY_SIZE,
+    SizeRanges,
+    check_size_ranges,
+    level_slices,
+    ranges_of_levels,
+)
 from onenet.errors import ConfigError
 from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
 from .dense import dense_assignment
-from .levels import (
-    ANY_SIZE,
-    SizeRanges,
-    check_levels,
-    check_size_ranges,
-    level_slices,
-    size_ranges_from_config,
-)
 
 
 @ASSIGNER_REGISTRY.register()
@@ -80,7 +79,7 @@ class FCOS(Assigner):
     def from_config(cls, cfg):
         assigner = cfg.MODEL.OneNet.ASSIGNER
         return {
-            "size_ranges": size_ranges_from_config(cfg),
+            "size_ranges": cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST,
             "center_sampling": assigner.FCOS.CENTER_SAMPLING,
             "radius": assigner.FCOS.RADIUS,
             "max_pairs": assigner.MAX_PAIRS,
@@ -88,7 +87,6 @@ class FCOS(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        check_levels(self.size_ranges, priors)
         # In ascending order of area, the first ground truth that fits is the one to take.
         order = box_area(gt.boxes).argsort(dim=1, stable=True)
         boxes, valid = gather_samples(gt.boxes, order), gt.valid.gather(1, order)
@@ -105,7 +103,8 @@ class FCOS(Assigner):
     def _pieces(self, priors: Priors, num_gt: int):
         """Points (r, 2), stride () and size range of samples of one level."""
         step = max(1, self.max_pairs // num_gt)
-        for level, size_range in zip(level_slices(priors), self.size_ranges, strict=True):
+        ranges = ranges_of_levels(self.size_ranges, priors)
+        for level, size_range in zip(level_slices(priors), ranges, strict=True):
             for points in priors.points[level].split(step):
                 yield points, priors.stride[level.start], size_range
 

@@ -12,7 +12,6 @@ from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
 
 from .dense import dense_assignment
-from .levels import SINGLE_LEVEL_HEAD
 
 OPTIONS = ("pos_iou", "neg_iou", "low_quality", "min_pos_iou", "all_ties")
 # The settings of the methods that the rule is known from.
@@ -109,11 +108,11 @@ class MaxIoU(Assigner):
         own = {name: max_iou[name.upper()] for name in OPTIONS}
         own = {name: value for name, value in own.items() if value is not None}
         settings = {**PRESETS[max_iou.PRESET], **own}
-        if cfg.MODEL.OneNet.HEAD == SINGLE_LEVEL_HEAD and not settings["low_quality"]:
+        if cfg.MODEL.OneNet.HEAD == "CenterNet" and not settings["low_quality"]:
             raise ConfigError(
                 "MaxIoU without its low-quality step needs prior boxes of many sizes, the "
-                f'"{SINGLE_LEVEL_HEAD}" head has one: set MODEL.OneNet.ASSIGNER.MAX_IOU.PRESET '
-                "retinanet or MODEL.OneNet.HEAD RetinaNet."
+                '"CenterNet" head has one: set MODEL.OneNet.ASSIGNER.MAX_IOU.PRESET retinanet or '
+                "MODEL.OneNet.HEAD RetinaNet."
             )
         return {**settings, "max_pairs": cfg.MODEL.OneNet.ASSIGNER.MAX_PAIRS}
 

@@ -26,12 +26,11 @@ if _NO_TORCH is None:
     from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
     from . import data, timm_backbone  # noqa: F401  (they register datasets and backbones)
-    from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+    from .assignment import ASSIGNER_REGISTRY, Assigner, MinCost, Subsampler, build_assigner
     from .config import add_onenet_config
     from .criterion import Criterion
     from .heads import DenseHead, build_head
     from .meta_arch import OneNet
-    from .min_cost import MinCost
     from .structures import Assignment, GroundTruth, Predictions, Priors
 
 __all__ = [
@@ -46,6 +45,7 @@ __all__ = [
     "OneNet",
     "Predictions",
     "Priors",
+    "Subsampler",
     "UserError",
     "add_onenet_config",
     "build_assigner",

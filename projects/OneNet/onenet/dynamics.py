@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .assigner import Assigner
-from .costs import class_cost
+from .assignment import Assigner, MinCost
+from .assignment.costs import class_cost
+from .assignment.min_cost import SOLVERS, WRONG_LEVEL_COST
 from .geometry import box_centers, encode_ltrb, gather_samples
-from .min_cost import SOLVERS, WRONG_LEVEL_COST, MinCost
 from .positives import PositiveSamples
 from .statistics import pair_quality
 from .structures import GroundTruth, Predictions, Priors

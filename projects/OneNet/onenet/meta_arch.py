@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from detectron2.config import configurable
@@ -12,10 +12,8 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from .assigner import Assigner, build_assigner
-from .criterion import Criterion
+from .criterion import Criterion, Normalizer, build_criteria
 from .heads import DenseHead, build_head
-from .ignore import ignore_samples
 from .inference import to_instances, top_detections
 from .nms import level_candidates
 from .structures import GroundTruth, Predictions, Priors
@@ -37,8 +35,7 @@ class OneNet(nn.Module):
         *,
         backbone: Backbone,
         head: DenseHead,
-        assigner: Assigner,
-        criterion: Criterion,
+        criteria: Mapping[str, Criterion],
         in_features: Sequence[str],
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -50,8 +47,7 @@ class OneNet(nn.Module):
         Args:
             backbone: gives feature maps by name.
             head: predicts on those named by ``in_features``, finest first.
-            assigner: any label assigner; used in training alone.
-            criterion: the losses; used in training alone.
+            criteria: what each of the head's ``branches`` is trained with; branches may share one.
             pixel_mean, pixel_std: per channel, in the order of ``INPUT.FORMAT``, range 0 to 255.
             max_detections: k of the top-k over (sample, class).
             score_threshold: detections with a lower score are left out.
@@ -60,8 +56,7 @@ class OneNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.assigner = assigner
-        self.criterion = criterion
+        self.criteria = nn.ModuleDict(criteria)
         self.in_features = tuple(in_features)
         self.max_detections = max_detections
         self.score_threshold = score_threshold
@@ -75,12 +70,12 @@ class OneNet(nn.Module):
     @classmethod
     def from_config(cls, cfg):
         backbone = build_backbone(cfg)
+        head = build_head(cfg, backbone.output_shape())
         onenet = cfg.MODEL.OneNet
         return {
             "backbone": backbone,
-            "head": build_head(cfg, backbone.output_shape()),
-            "assigner": build_assigner(cfg),
-            "criterion": Criterion(cfg),
+            "head": head,
+            "criteria": build_criteria(cfg, head.branches),
             "in_features": onenet.IN_FEATURES,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -92,6 +87,16 @@ class OneNet(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
+
+    @property
+    def criterion(self) -> Criterion:
+        """Of the branch that inference uses."""
+        return next(iter(self.criteria.values()))
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """What all criteria have the denominator of their losses from."""
+        return self.criterion.normalizer
 
     def forward(self, batched_inputs: list[dict]):
         """Train on or detect objects in a batch in Detectron2's standard format.
@@ -108,13 +113,15 @@ class OneNet(nn.Module):
             :func:`~onenet.evaluation.candidates_offered`, ``candidates`` of the same kind.
         """
         images = self.preprocess_image(batched_inputs)
-        features = self.backbone(images.tensor)
-        stages, priors = self.head([features[name] for name in self.in_features])
         if self.training:
-            return self.losses(stages, priors, self.ground_truth(batched_inputs))
-        results = {"instances": self.inference(stages[0], images.image_sizes)}
+            # Copied before the network is launched: the assigner does not wait for them.
+            gt = self.ground_truth(batched_inputs)
+            return self.losses(images.tensor, gt)
+        branches, priors = self.predict(images.tensor)
+        predictions = next(iter(branches.values()))
+        results = {"instances": self.inference(predictions, images.image_sizes)}
         if self.offered_candidates:
-            results["candidates"] = self.candidates(stages[0], priors, images.image_sizes)
+            results["candidates"] = self.candidates(predictions, priors, images.image_sizes)
         return [
             {
                 name: detector_postprocess(found[i], *_output_size(x, found[i].image_size))
@@ -132,26 +139,37 @@ class OneNet(nn.Module):
 
     def ground_truth(self, batched_inputs: list[dict]) -> GroundTruth:
         """Collect the annotations of a batch on the device of the model."""
-        instances = [x["instances"].to(self.device) for x in batched_inputs]
         none = torch.zeros(0, 4)
-        regions = [x.get("ignore_boxes", none).to(self.device) for x in batched_inputs]
-        return GroundTruth.from_instances(instances, regions)
+        regions = [x.get("ignore_boxes", none) for x in batched_inputs]
+        gt = GroundTruth.from_instances([x["instances"] for x in batched_inputs], regions)
+        return gt.to(self.device)
 
-    def losses(
-        self, stages: list[Predictions], priors: Priors, gt: GroundTruth
-    ) -> dict[str, Tensor]:
-        """Assign each stage on its own and sum up its losses; stage 1 onwards has a suffix."""
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the head sees of images (B, 3, H, W) that are normalised and padded."""
+        features = self.backbone(images)
+        return [features[name] for name in self.in_features]
+
+    def predict(self, images: Tensor) -> tuple[dict[str, Predictions], Priors]:
+        """Run the network.
+
+        Args:
+            images: (B, 3, H, W), normalised and padded.
+
+        Returns:
+            The predictions of each branch, in the precision of the network, first the one that
+            inference uses (in evaluation mode that alone), and the samples they belong to.
+        """
+        return self.head(self.features(images))
+
+    def losses(self, images: Tensor, gt: GroundTruth) -> dict[str, Tensor]:
+        """The losses of all branches by name; those of any but the first end with its name."""
+        features = self.features(images)
+        branches, priors = self.head(features)
         losses = {}
-        for index, predictions in enumerate(stages):
-            # Under AMP the network may be in half precision; costs and losses never are.
-            predictions = predictions.float()
-            with torch.autocast(self.device.type, enabled=False):
-                assignment = self.assigner(priors, predictions.detach(), gt)
-                if gt.ignore_boxes is not None:
-                    assignment = ignore_samples(assignment, predictions.boxes, gt.ignore_boxes)
-                stage = self.criterion(predictions, assignment, gt, priors)
-            suffix = f"_stage{index}" if index else ""
-            losses.update({name + suffix: loss for name, loss in stage.items()})
+        for index, (branch, predictions) in enumerate(branches.items()):
+            own = self.criteria[branch](priors, predictions, gt, features)
+            suffix = f"_{branch}" if index else ""
+            losses.update({name + suffix: loss for name, loss in own.items()})
         return losses
 
     def inference(self, predictions: Predictions, image_sizes: list[tuple[int, int]]):

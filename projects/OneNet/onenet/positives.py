@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .assigner import Assigner
+from .assignment import Assigner
 from .meta_arch import OneNet
 from .structures import Assignment, GroundTruth, Predictions, Priors
 
@@ -42,12 +42,10 @@ def positive_samples(
             never trained needs it: it has seen nothing yet that its own statistics could be of.
     """
     with _normalizing_by_batch(model) if batch_statistics else nullcontext():
-        images = model.preprocess_image(batched_inputs)
-        features = model.backbone(images.tensor)
-        stages, priors = model.head([features[name] for name in model.in_features])
-    gt = GroundTruth.from_instances([x["instances"].to(model.device) for x in batched_inputs])
-    predictions = stages[0].float()
-    assignment = (assigner or model.assigner)(priors, predictions, gt)
+        branches, priors = model.predict(model.preprocess_image(batched_inputs).tensor)
+    gt = GroundTruth.from_instances([x["instances"] for x in batched_inputs]).to(model.device)
+    predictions = next(iter(branches.values())).float()
+    assignment = (assigner or model.criterion.assign)(priors, predictions, gt)
     return PositiveSamples(assignment, priors, predictions, gt)
 
 

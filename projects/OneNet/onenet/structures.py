@@ -9,7 +9,7 @@ nothing downstream has to ask the device how many objects there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from detectron2.structures import Instances
@@ -30,6 +30,8 @@ class Priors:
         stride: (R,) float32, stride of the sample's level in pixels.
         level: (R,) int64, index of the sample's level, finest first.
         level_sizes: number of samples of each level; sums to R.
+        shapes: height and width of each level's grid in cells; None where the samples form none.
+        anchors: consecutive samples that share a location (and so a point).
     """
 
     boxes: Tensor
@@ -37,6 +39,8 @@ class Priors:
     stride: Tensor
     level: Tensor
     level_sizes: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...] | None = None
+    anchors: int = 1
 
     def __len__(self) -> int:
         return self.points.shape[0]
@@ -112,10 +116,21 @@ class GroundTruth:
             ignore_boxes=_pad_regions(ignore_boxes),
         )
 
+    def to(self, device: torch.device) -> GroundTruth:
+        """The same on another device; a GPU takes it while it computes (from pinned memory)."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        if device.type == "cuda":
+            values = {name: _pinned(value) for name, value in values.items()}
+        return GroundTruth(**{k: v.to(device, non_blocking=True) for k, v in values.items()})
+
     @property
     def scale(self) -> Tensor:
         """(B, 1, 4) width, height, width, height of each unpadded image, in pixels."""
         return self.image_size.flip(-1).repeat(1, 2)[:, None]
+
+
+def _pinned(value: Tensor) -> Tensor:
+    return value if value.is_cuda else value.pin_memory()
 
 
 def _pad_regions(regions: Sequence[Tensor]) -> Tensor | None:
@@ -139,7 +154,7 @@ class Assignment:
         cls_weight: (B, R, 1) or (B, R, K) factor of the elementwise class loss, 0 = ignored;
             None = 1 everywhere.
         normalizer: () what this process adds to the denominator of every loss; None = its
-            number of valid ground truths. The criterion sums it over all processes.
+            number of valid ground truths. It is summed over all processes.
         num_samples: R. None is allowed where P = R or ``cls_weight`` is given.
     """
 
@@ -155,6 +170,22 @@ class Assignment:
     def positive(self) -> Tensor:
         """(B, P) bool, the slots in use."""
         return self.weight > 0
+
+    def positive_samples(self) -> Tensor:
+        """(B, R) bool, the samples with a slot in use."""
+        used = self.positive.new_zeros(len(self.sample), self._num_samples(), dtype=torch.int64)
+        return used.scatter_reduce(1, self.sample, self.positive.long(), "amax") > 0
+
+    def keep(self, samples: Tensor) -> Assignment:
+        """The assignment of some samples; the others take no part, not even as negatives.
+
+        Args:
+            samples: (B, R) bool, the ones to keep.
+        """
+        weight = self.weight * samples.gather(1, self.sample)
+        kept = samples[..., None].float()
+        cls_weight = kept if self.cls_weight is None else self.cls_weight * kept
+        return replace(self, weight=weight, cls_weight=cls_weight)
 
     def dense_gt(self) -> Tensor:
         """The assignment as a label map.

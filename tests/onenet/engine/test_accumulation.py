@@ -1,14 +1,11 @@
-from dataclasses import replace
-
 import pytest
 import torch
 from assigners import add_assigners_config
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, UserError
-from onenet.engine import check_run
-from onenet.engine.accumulation import AccumulatingAMPTrainer, one_normalizer
-from onenet.engine.stages import check_stages
+from onenet.criterion import Normalizer
+from onenet.engine.accumulation import AccumulatingAMPTrainer
 
-from .first_step import FrozenTrainer, first_step, max_relative_error
+from .first_step import first_step, max_relative_error
 
 
 def one_step(cfg, parts):
@@ -48,17 +45,30 @@ def test_parts_equal_the_whole_batch(cfg, assigner, clip):
         assert norm == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_usual_normalizer_comes_back(cfg):
-    model = FrozenTrainer.build_model(cfg)
-    usual = model.criterion.normalizer
-    with pytest.raises(KeyboardInterrupt), one_normalizer(model, 4):
-        assert model.criterion.normalizer is not usual
+def test_a_batch_in_parts_ends_with_an_error_too(make_problem):
+    normalizer, problem = Normalizer(), make_problem(objects=(3, 2))
+    with pytest.raises(KeyboardInterrupt), normalizer.in_parts(2):
         raise KeyboardInterrupt
-    assert model.criterion.normalizer is usual
+    assert normalizer(objects(), problem.gt) == 5
+
+
+def test_denominators_meanwhile_are_near_the_final_one(make_problem):
+    """Gradients in half precision must not be larger than they are with the whole batch."""
+    normalizer = Normalizer()
+    first, second = make_problem(objects=(30, 10)), make_problem(objects=(20, 0))
+    with normalizer.in_parts(2) as parts:
+        assert normalizer(objects(), first.gt) == normalizer(objects(), second.gt) == 80
+        assert parts.correction() == 80 / 60
+
+
+def objects():
+    """An assignment that is normalised by the number of objects."""
+    zeros = torch.zeros(2, 1)
+    return Assignment(zeros.long(), zeros.long(), zeros, zeros)
 
 
 class ConfidentOnes(Assigner):
-    """Its denominator, the number of confident samples, is another one for each stage."""
+    """Its denominator, the number of confident samples, is another one for each branch."""
 
     def __init__(self, cfg):
         super().__init__()
@@ -76,42 +86,14 @@ def confident_ones():
     del ASSIGNER_REGISTRY._obj_map["ConfidentOnes"]
 
 
-@pytest.mark.parametrize("assigner", ["MinCost", "ATSS", "MaxIoU", "CenterNet"])
-def test_stages_of_every_assigner_here_agree(cfg, assigner):
-    add_assigners_config(cfg)
-    cfg.MODEL.OneNet.ASSIGNER.NAME = assigner
-    cfg.MODEL.OneNet.NUM_STAGES, cfg.SOLVER.ACCUMULATE = 3, 2
-    check_stages(cfg)
-
-
-def test_stages_that_disagree_are_refused_before_training(cfg, confident_ones):
+def test_branches_that_disagree_are_refused_in_the_first_step(cfg, confident_ones):
     cfg.MODEL.OneNet.ASSIGNER.NAME = confident_ones
-    cfg.MODEL.OneNet.NUM_STAGES, cfg.SOLVER.ACCUMULATE = 2, 2
-    with pytest.raises(UserError) as caught:
-        check_run(cfg)
-    message = str(caught.value)
-    assert "\n" not in message
-    for named in ("SOLVER.ACCUMULATE 2", '"ConfidentOnes"', "MODEL.OneNet.NUM_STAGES 1"):
-        assert named in message
-    for key in ("MODEL.OneNet.NUM_STAGES", "SOLVER.ACCUMULATE"):
-        alone = cfg.clone()
-        alone.merge_from_list([key, 1])
-        check_run(alone)
-
-
-def test_stages_that_disagree_only_later_are_refused_then(make_problem):
-    problem = make_problem()
-    model = torch.nn.Module()
-    model.criterion = torch.nn.Module()
-    model.criterion.normalizer = None
-    zeros = torch.zeros(3, 1)
-    stage = Assignment(zeros.long(), zeros.long(), zeros, zeros, normalizer=torch.tensor(2.0))
-    with one_normalizer(model, 3) as normalizer:
-        for _ in range(2):
-            normalizer(stage, problem.gt)
-            normalizer(replace(stage, normalizer=torch.tensor(3.0)), problem.gt)
-        with pytest.raises(UserError, match=r"ACCUMULATE 2 .*NUM_STAGES 1"):
-            normalizer.correction(num_parts=2)
+    cfg.MODEL.OneNet.NUM_STAGES = 2
+    with pytest.raises(UserError, match=r"SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1"):
+        one_step(cfg, parts=2)
+    one_step(cfg, parts=1)
+    cfg.MODEL.OneNet.NUM_STAGES = 1
+    one_step(cfg, parts=2)
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")

@@ -36,8 +36,8 @@ def test_every_assignment_of_a_step_counts(loop, monkeypatch):
 
 def test_nothing_listens_after_training(loop):
     loop.train(0, 1)
-    assert not loop.model.assigner._forward_hooks
-    assert not loop.model.assigner._forward_pre_hooks
+    assert not loop.model.criterion.assigner._forward_hooks
+    assert not loop.model.criterion.assigner._forward_pre_hooks
     ((seconds, _),) = loop.storage.history("assign/time").values()
     assert 0 < seconds < 60
 

@@ -32,7 +32,8 @@ def test_every_head(tiny_cfg, name):
     head = build_head(cfg, shapes(cfg))
     assert isinstance(head, TYPES[name])
     maps = features(cfg)
-    (predictions,), priors = head.eval()(maps)
+    branches, priors = head.eval()(maps)
+    (predictions,) = branches.values()
     count = len(priors)
     assert sum(priors.level_sizes) == count
     assert predictions.logits.shape == (2, count, 3)
@@ -52,7 +53,8 @@ def test_every_head(tiny_cfg, name):
 def test_rows_of_samples_are_contiguous(tiny_cfg, name):
     cfg = tiny_cfg(name)
     head = build_head(cfg, shapes(cfg)).eval()
-    (predictions,), _ = head(features(cfg))
+    branches, _ = head(features(cfg))
+    (predictions,) = branches.values()
     assert predictions.logits.transpose(1, 2).is_contiguous()
 
 
@@ -60,7 +62,8 @@ def test_rows_of_samples_are_contiguous(tiny_cfg, name):
 def test_heads_do_not_synchronise(tiny_cfg, name):
     cfg = tiny_cfg(name)
     head = build_head(cfg, shapes(cfg)).to("meta")
-    (predictions,), priors = head([x.to("meta") for x in features(cfg)])
+    branches, priors = head([x.to("meta") for x in features(cfg)])
+    (predictions,) = branches.values()
     assert predictions.boxes.device.type == priors.boxes.device.type == "meta"
 
 
@@ -69,7 +72,8 @@ def test_half_precision_boxes_are_decoded_in_float32(tiny_cfg, name):
     cfg = tiny_cfg(name)
     head = build_head(cfg, shapes(cfg)).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        (predictions,), priors = head(features(cfg))
+        branches, priors = head(features(cfg))
+        (predictions,) = branches.values()
     assert predictions.boxes.dtype == priors.boxes.dtype == torch.float32
 
 
@@ -78,7 +82,8 @@ def test_predictions_are_differentiable(tiny_cfg, name):
     cfg = tiny_cfg(name, "MODEL.OneNet.CENTERNESS", True)
     head = build_head(cfg, shapes(cfg))
     maps = [x.requires_grad_() for x in features(cfg)]
-    (predictions,), _ = head(maps)
+    branches, _ = head(maps)
+    (predictions,) = branches.values()
     for output in (predictions.logits, predictions.boxes, predictions.quality):
         grads = torch.autograd.grad(output.sum(), maps, retain_graph=True)
         assert all(grad.abs().sum() > 0 for grad in grads)

@@ -20,7 +20,8 @@ def run(module, case, inputs):
 
 
 def assert_outputs(output, case):
-    (predictions,), priors = output
+    branches, priors = output
+    (predictions,) = branches.values()
     logits, boxes = predictions.logits.transpose(1, 2), predictions.boxes.transpose(1, 2)
     torch.testing.assert_close(logits, case["out_logits"].flatten(2), **TOLERANCE)
     torch.testing.assert_close(boxes, case["out_boxes"].flatten(2), **TOLERANCE)

@@ -73,7 +73,8 @@ def test_prior_init_predicts_about_the_prior_boxes(build):
     head = build(in_channels=32, channels=64, num_convs=2)
     features = [torch.randn(1, 32, size, size) for size in (16, 8, 4, 2, 1)]
     with torch.no_grad():
-        (predictions,), priors = head(features)
+        branches, priors = head(features)
+        (predictions,) = branches.values()
     error = (predictions.boxes[0] - priors.boxes).abs().max(dim=1).values
     side = (priors.boxes[:, 2:] - priors.boxes[:, :2]).amax(dim=1)
     assert (error / side).mean() < 0.3
@@ -83,7 +84,8 @@ def test_prior_init_predicts_about_the_prior_boxes(build):
 def test_prior_init_of_the_single_level_head():
     head = SingleLevelHead(in_channels=[8, 16, 32, 64], num_classes=5, channels=[64, 32, 16, 16])
     features = [torch.randn(2, 8 * 2**i, 32 // 2**i, 32 // 2**i) for i in range(4)]
-    (predictions,), priors = head(features)
+    branches, priors = head(features)
+    (predictions,) = branches.values()
     assert (predictions.boxes - priors.boxes).abs().mean() < 3
     assert predictions.logits.sigmoid().mean().item() == pytest.approx(0.01, rel=0.5)
     for step in (head.deconv.deconv1, head.deconv.deconv2, head.deconv.deconv3):

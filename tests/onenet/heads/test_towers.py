@@ -40,7 +40,8 @@ def test_every_level_has_its_own_scale_and_stride():
         head.ltrb_pred.weight.zero_()
         head.ltrb_pred.bias.copy_(torch.tensor([1.0, 2, 3, -4]))
         head.scales[1].scale.fill_(0.5)
-    (predictions,), priors = head([torch.rand(1, 4, 2, 2), torch.rand(1, 4, 1, 2)])
+    branches, priors = head([torch.rand(1, 4, 2, 2), torch.rand(1, 4, 1, 2)])
+    (predictions,) = branches.values()
     distances = torch.cat([priors.points - predictions.boxes[0, :, :2],
                            predictions.boxes[0, :, 2:] - priors.points], dim=1)  # fmt: skip
     fine, coarse = [8.0, 16, 24, 0], [8.0, 16, 24, 0]

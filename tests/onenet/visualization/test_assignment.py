@@ -115,7 +115,8 @@ def test_positive_samples_are_those_of_training(model, make_inputs):
     """With the statistics of the batch, as training has them."""
     batch = make_inputs(objects=(3, 0, 1))
     record = []
-    handle = model.assigner.register_forward_hook(lambda *call: record.append(call[2]))
+    assigner = model.criterion.assigner
+    handle = assigner.register_forward_hook(lambda *call: record.append(call[2]))
     result = positive_samples(model, batch, batch_statistics=True)
     copy.deepcopy(model).train()(batch)
     handle.remove()

@@ -3,68 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from detectron2.engine import AMPTrainer, SimpleTrainer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from ..criterion import local_normalizer, share_of_all
-from ..errors import UserError
-from ..structures import Assignment, GroundTruth
 from .hooks import unwrapped
-from .stages import STAGES_DIFFER
-
-
-class PartialNormalizer:
-    """Stands in for the denominator of the losses while only a part of the batch is known.
-
-    Losses are sums over objects divided by a number that the assignments of the whole batch give.
-    Until the last part is there they are divided by the number of images instead; then
-    :meth:`correction` tells by what factor that was wrong.
-
-    Args:
-        num_images: of this process in the step; the same on all processes.
-    """
-
-    def __init__(self, num_images: int):
-        self.num_images = num_images
-        self._local: list[Tensor] = []
-
-    def __call__(self, assignment: Assignment, gt: GroundTruth) -> Tensor:
-        """The denominator for now, () float32."""
-        local = local_normalizer(assignment, gt)
-        self._local.append(local)
-        return torch.full_like(local, self.num_images)
-
-    def correction(self, num_parts: int) -> Tensor:
-        """What to multiply losses and gradients with, () float32; talks to the other processes.
-
-        Args:
-            num_parts: how many parts there were. Each has the same number of prediction stages.
-
-        Raises:
-            UserError: stages differ in their denominators, so that one factor does not do, and
-                :func:`.stages.check_stages` did not see it coming.
-        """
-        stages = share_of_all(torch.stack(self._local).view(num_parts, -1).sum(dim=0))
-        if len(stages) > 1 and len(set(stages.tolist())) > 1:
-            raise UserError(STAGES_DIFFER.format(parts=num_parts, name=""))
-        return self.num_images / stages[0]
-
-
-@contextmanager
-def one_normalizer(model: nn.Module, num_images: int) -> Iterator[PartialNormalizer]:
-    """Let everything that ``model.criterion`` sees in this context share one denominator."""
-    criterion = model.criterion
-    usual, criterion.normalizer = criterion.normalizer, PartialNormalizer(num_images)
-    try:
-        yield criterion.normalizer
-    finally:
-        criterion.normalizer = usual
 
 
 class _Accumulation:
@@ -86,12 +33,12 @@ class _Accumulation:
 
         self.optimizer.zero_grad()
         losses = []
-        with one_normalizer(unwrapped(self.model), len(batch)) as normalizer:
+        with unwrapped(self.model).normalizer.in_parts(self.num_parts) as parts:
             for index in range(self.num_parts):
                 part = batch[index :: self.num_parts]
                 with self._gradients_stay_here(index):
                     losses.append(self._forward_backward(part))
-            correction = normalizer.correction(self.num_parts)
+            correction = parts.correction()
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(correction)

@@ -98,7 +98,7 @@ class AssignmentProbe(HookBase):
     ) -> tuple[PositivePairs, Values]:
         model = unwrapped(self.trainer.model)
         samples = positive_samples(model, [scene])
-        now, values = positive_pairs(samples), describe(samples, model.assigner)
+        now, values = positive_pairs(samples), describe(samples, model.criterion.assigner)
         if before is not None:
             values["moved"] = moved(before, now)
         return now, values

@@ -16,9 +16,9 @@ MILLISECONDS = 1000  # in a second
 
 
 class AssignmentTime(HookBase):
-    """Stores the seconds that the model's ``assigner`` took in each step, as ``assign/time``.
+    """Stores the seconds that the model's assigners took in each step, as ``assign/time``.
 
-    All its calls in a step count: of every stage, and of every part of an accumulated batch. On a
+    All their calls in a step count: for every branch, and every part of an accumulated batch. On a
     GPU they are marked by events in the stream, so that the time is the device's, and read only if
     they have passed by the end of the step: nothing waits for the device. To compare with ``time``,
     which Detectron2 stores of the whole step.
@@ -29,11 +29,12 @@ class AssignmentTime(HookBase):
         self._calls: list[Clock] = []
 
     def before_train(self) -> None:
-        assigner = unwrapped(self.trainer.model).assigner
-        self._handles = [
-            assigner.register_forward_pre_hook(self._start),
-            assigner.register_forward_hook(self._stop),
-        ]
+        criteria = unwrapped(self.trainer.model).criteria.values()
+        for assigner in {criterion.assigner for criterion in criteria}:  # branches may share one
+            self._handles += [
+                assigner.register_forward_pre_hook(self._start),
+                assigner.register_forward_hook(self._stop),
+            ]
 
     def before_step(self) -> None:
         self._calls = []

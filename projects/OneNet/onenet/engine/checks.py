@@ -20,7 +20,6 @@ from ..errors import ConfigError, UserError, nearest
 from .assignment_probe import check_probe
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
-from .stages import check_stages
 from .weights import locate_weights, same_file
 
 logger = logging.getLogger(__name__)
@@ -97,7 +96,6 @@ def check_batch(cfg: CfgNode, num_processes: int) -> None:
             f"SOLVER.ACCUMULATE {parts} is for MODEL.META_ARCHITECTURE OneNet, whose losses can be "
             f'added up; "{cfg.MODEL.META_ARCHITECTURE}" takes 1.'
         )
-    check_stages(cfg)
 
 
 def check_schedule(cfg: CfgNode) -> None:

@@ -72,14 +72,12 @@ class _Network(nn.Module):
 
     def __init__(self, model: OneNet):
         super().__init__()
-        self.backbone = model.backbone
-        self.head = model.head
-        self.in_features = model.in_features
+        self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.backbone(images)
-        stages, _ = self.head([features[name] for name in self.in_features])
-        return stages[0].logits, stages[0].boxes
+        branches, _ = self.model.predict(images)
+        predictions = next(iter(branches.values()))
+        return predictions.logits, predictions.boxes
 
 
 def _deformable_convolution(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

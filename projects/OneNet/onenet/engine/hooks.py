@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.hooks import RemovableHandle
 
 from ..statistics import assignment_statistics
-from ..structures import Assignment
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ class MeanStepTime(HookBase):
 class AssignmentStatistics(HookBase):
     """Describes what the assigner did, every so often, in the log and in the event storage.
 
-    It listens to the model's ``assigner``, whichever that is, and tells of the first call in the
-    iteration, which is the first stage's. Other iterations cost nothing.
+    It observes the criterion of the branch that inference uses, and of an accumulated batch the
+    first part. Other iterations cost nothing.
 
     Args:
         period: iterations from one description to the next; the last iteration has one too.
@@ -54,20 +53,21 @@ class AssignmentStatistics(HookBase):
 
     def __init__(self, period: int = 20):
         self.period = period
-        self._handle: RemovableHandle | None = None
         self._statistics: dict[str, Tensor] = {}
 
     def before_step(self) -> None:
         iteration = self.trainer.iter + 1
         if iteration % self.period == 0 or iteration == self.trainer.max_iter:
-            model = unwrapped(self.trainer.model)
-            self._handle = model.assigner.register_forward_hook(self._describe)
+            unwrapped(self.trainer.model).criterion.observers.append(self._describe)
 
-    def _describe(self, assigner: nn.Module, arguments: tuple, assignment: Assignment) -> None:
-        self._handle.remove()
-        self._statistics = assignment_statistics(*arguments, assignment)
+    def _describe(self, *arguments: Any) -> None:
+        if not self._statistics:
+            self._statistics = assignment_statistics(*arguments)
 
     def after_step(self) -> None:
+        observers = unwrapped(self.trainer.model).criterion.observers
+        if self._describe in observers:
+            observers.remove(self._describe)
         if not self._statistics:
             return
         # One transfer for all of them.

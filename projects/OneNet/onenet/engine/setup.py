@@ -13,7 +13,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n, setup_logger
 
-from ..assigner import build_assigner
+from ..assignment import build_assigner
 from ..config import add_onenet_config
 from ..data import count_classes, register_datasets
 from ..errors import ConfigError, UserError, nearest

@@ -153,11 +153,11 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         if not comm.is_main_process():
             return early + super().build_hooks()
         early.append(InitialWeights(cfg.OUTPUT_DIR))
-        if hasattr(model, "assigner"):
+        if hasattr(model, "criteria"):
             # The clock first: what is described must not be timed.
             early += [AssignmentTime(), AssignmentStatistics()]
         *hooks, writer = super().build_hooks()
-        if cfg.TEST.ASSIGNMENT_PROBE > 0 and hasattr(model, "assigner"):
+        if cfg.TEST.ASSIGNMENT_PROBE > 0 and hasattr(model, "criteria"):
             saves = [isinstance(hook, PeriodicCheckpointer) for hook in hooks].index(True)
             hooks.insert(saves, build_probe(cfg, self.data_loader.dataset.records))
         if cfg.TEST.EVAL_PERIOD > 0 and cfg.TEST.BEST_METRIC:

@@ -126,8 +126,8 @@ def _each_runtime(
 @torch.inference_mode()
 def _level_sizes(model: nn.Module, size: Sequence[int]) -> tuple[int, ...]:
     images = model.preprocess_image([{"image": torch.zeros(3, *size)}])
-    features = model.backbone(images.tensor)
-    return model.head([features[name] for name in model.in_features])[1].level_sizes
+    _, priors = model.predict(images.tensor)
+    return priors.level_sizes
 
 
 def _time(

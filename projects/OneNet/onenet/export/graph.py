@@ -59,9 +59,8 @@ class DetectionGraph(nn.Module):
         """All of it before the top-k: predictions at R samples."""
         model = self.model
         padded = self.pad((images.float() - model.pixel_mean) / model.pixel_std)
-        features = model.backbone(padded)
-        stages, _ = model.head([features[name] for name in model.in_features])
-        return stages[0].float()
+        branches, _ = model.predict(padded)
+        return next(iter(branches.values())).float()
 
     def pad(self, images: Tensor) -> Tensor:
         """Fill up with zeros to the next multiple of what the backbone divides by.

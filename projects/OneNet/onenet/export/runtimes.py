@@ -54,8 +54,8 @@ def in_pytorch(
     @torch.inference_mode()
     def network(batch: np.ndarray) -> Sequence[torch.Tensor]:
         images = model.preprocess_image([{"image": torch.from_numpy(x)} for x in batch])
-        features = model.backbone(images.tensor)
-        predictions = model.head([features[name] for name in model.in_features])[0][0].float()
+        branches, _ = model.predict(images.tensor)
+        predictions = next(iter(branches.values())).float()
         outputs = predictions.logits, predictions.boxes, predictions.quality
         return [x for x in outputs if x is not None]
 

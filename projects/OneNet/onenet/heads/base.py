@@ -10,21 +10,28 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..structures import Predictions, Priors
 
+MAIN = "main"  # the branch that inference uses
+
 
 class DenseHead(nn.Module):
     """Predicts classes and boxes at every sample, and says where the samples are.
 
     A head knows nothing of assigners and losses.
+
+    Attributes:
+        branches: names of what is predicted in training; inference uses the first.
     """
 
-    def forward(self, features: list[Tensor]) -> tuple[list[Predictions], Priors]:
+    branches: tuple[str, ...] = (MAIN,)
+
+    def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         """Predict on the feature maps named by ``MODEL.OneNet.IN_FEATURES``.
 
         Args:
             features: (B, C, H, W) maps, finest first.
 
         Returns:
-            The predictions of each stage, of which evaluation mode gives the first alone, and the
+            The predictions of each of ``branches`` (in evaluation mode of the first alone), and the
             samples they belong to.
         """
         raise NotImplementedError

@@ -28,7 +28,13 @@ def point_priors(features: list[Tensor], strides: Sequence[int], scale: float) -
     sizes = tuple(grid.shape[0] for grid in grids)  # not len(): symbolic in an export
     points = torch.cat(grids)
     level, stride = level_and_stride(sizes, strides, device)
-    return Priors(square_boxes(points, scale * stride), points, stride, level, sizes)
+    boxes = square_boxes(points, scale * stride)
+    return Priors(boxes, points, stride, level, sizes, grid_shapes(features))
+
+
+def grid_shapes(features: list[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Height and width of each feature map in cells."""
+    return tuple(tuple(feature.shape[-2:]) for feature in features)
 
 
 def level_and_stride(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..geometry import box_centers
 from ..structures import Priors
-from .priors import level_and_stride
+from .priors import grid_shapes, level_and_stride
 from .towers import TowerHead, level_strides, tower_config
 
 
@@ -80,11 +80,14 @@ class RetinaNetHead(TowerHead):
 
     @torch.no_grad()
     def locate(self, features: list[Tensor]) -> Priors:
-        anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
-        sizes = tuple(boxes.shape[0] for boxes in anchors)  # not len(): symbolic in an export
-        boxes = torch.cat(anchors)
+        levels = [boxes.tensor for boxes in self.anchor_generator(features)]
+        sizes = tuple(boxes.shape[0] for boxes in levels)  # not len(): symbolic in an export
+        boxes = torch.cat(levels)
         level, stride = level_and_stride(sizes, self.strides, boxes.device)
-        return Priors(boxes, box_centers(boxes), stride, level, sizes)
+        anchors = self.anchor_generator.num_anchors[0]
+        return Priors(
+            boxes, box_centers(boxes), stride, level, sizes, grid_shapes(features), anchors
+        )
 
     def regress(self, feature: Tensor, level: int) -> Tensor:
         return self.bbox_pred(feature)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, nearest
 from ..geometry import decode_ltrb
 from ..structures import Predictions, Priors
-from .base import DenseHead, check_strides
+from .base import MAIN, DenseHead, check_strides
 from .deconv import DeconvPath
 from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
@@ -30,9 +30,9 @@ class SingleLevelHead(DenseHead):
     box. Source: OneNet, section 4 and ``head.py`` of the official implementation, whose parameter
     names are kept.
 
-    With several stages (training only; OneNet, "multi-head"), each later stage sees the first
-    feature concatenated with that of the stage before, brought back to the same width by a
-    convolution; all stages share all weights and all are supervised.
+    With several stages (training only; OneNet, "multi-head"), each later stage is a branch that
+    sees the first feature concatenated with that of the stage before, brought back to the same
+    width by a convolution; all stages share all weights and all are supervised.
     """
 
     @configurable
@@ -70,7 +70,7 @@ class SingleLevelHead(DenseHead):
         super().__init__()
         _check(in_channels, channels, activation, num_stages, init)
         width = channels[-1]
-        self.num_stages = num_stages
+        self.branches = (MAIN, *(f"stage{index}" for index in range(1, num_stages)))
         self.prior_scale = prior_scale
         self.activation = ACTIVATIONS[activation]
         self.deconv = DeconvPath(in_channels, channels, kernels, deformable, modulated)
@@ -121,13 +121,14 @@ class SingleLevelHead(DenseHead):
             nn.init.constant_(self.ltrb_pred.bias, self.prior_scale * STRIDE / 2)
         init_scores(self.cls_score, prior_prob)
 
-    def forward(self, features: list[Tensor]) -> tuple[list[Predictions], Priors]:
+    def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         first = feature = self.activation(self.feat1(self.deconv(features)))
         priors = point_priors([first], [STRIDE], self.prior_scale)
-        predictions = [self.predict(first, priors)]
-        for _ in range(1, self.num_stages if self.training else 1):
+        main, *stages = self.branches
+        predictions = {main: self.predict(first, priors)}
+        for stage in stages if self.training else ():
             feature = self.activation(self.next_stage(torch.cat([first, feature], dim=1)))
-            predictions.append(self.predict(feature, priors))
+            predictions[stage] = self.predict(feature, priors)
         return predictions, priors
 
     def predict(self, feature: Tensor, priors: Priors) -> Predictions:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
 from ..structures import Predictions, Priors
-from .base import DenseHead, check_strides
+from .base import MAIN, DenseHead, check_strides
 from .init import check_init, init_scores, prior_init, published_init
 
 NORMS = ("GN", "BN", "SyncBN", "FrozenBN", "")
@@ -81,7 +81,7 @@ class TowerHead(DenseHead):
         """Boxes (B, R, 4) in pixels from their encodings (B, R, 4), float32."""
         raise NotImplementedError
 
-    def forward(self, features: list[Tensor]) -> tuple[list[Predictions], Priors]:
+    def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         priors = self.locate(features)
         logits, encodings, quality = [], [], []
         for level, feature in enumerate(features):
@@ -95,7 +95,7 @@ class TowerHead(DenseHead):
             boxes=self.decode(concat_levels(encodings, 4).transpose(1, 2).float(), priors),
             quality=concat_levels(quality, 1)[:, 0] if quality else None,
         )
-        return [predictions], priors
+        return {MAIN: predictions}, priors
 
 
 def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> nn.Sequential:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-from ..assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+from ..assignment import ASSIGNER_REGISTRY, Assigner, build_assigner
 from ..engine.checkpoint import Checkpointer
 from ..engine.config_file import merge_list
 from ..errors import ConfigError, UserError, nearest

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .geometry import MIN_AREA
-from .structures import GroundTruth
+from ..geometry import MIN_AREA
+from ..structures import GroundTruth
 
 # The official implementation adds this inside of both logarithms.
 LOG_EPS = 1e-8

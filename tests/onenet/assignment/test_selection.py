@@ -1,6 +1,6 @@
 import pytest
 import torch
-from onenet.selection import smallest
+from onenet.assignment.selection import smallest
 
 
 @pytest.mark.parametrize("length, count", [(1, 1), (5, 9), (9, 5), (64, 4), (1000, 7), (997, 30)])

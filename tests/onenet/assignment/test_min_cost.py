@@ -6,13 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onenet import ConfigError, GroundTruth, MinCost, Predictions, Priors, build_assigner
+from onenet.assignment.min_cost import NON_FINITE_COST, WRONG_LEVEL_COST
 from onenet.geometry import square_boxes
-from onenet.min_cost import NON_FINITE_COST, WRONG_LEVEL_COST
 from scipy.optimize import linear_sum_assignment
 from torchvision.ops import generalized_box_iou
 
 PIECES = (1 << 20, 777)  # pairs in memory at once; the result must not depend on it
-LOCATIONS = {"CenterNet": "prior_point", "FCOS": "prior_point", "RetinaNet": "prior_box"}
 SIZE_RANGES = [[-1, 64], [64, 128], [128, 256], [256, 512], [512, float("inf")]]
 
 
@@ -37,7 +36,8 @@ def golden_priors(case):
     stride = torch.full((count,), 4.0)
     boxes = square_boxes(points, 8 * stride) if boxes is None else boxes
     level = case.get("fpn_level", torch.zeros(count)).long()
-    return Priors(boxes, points, stride, level, (count,))
+    levels = tuple(level.bincount().tolist())
+    return Priors(boxes, points, stride, level, levels, anchors=9 if "anchors" in case else 1)
 
 
 def sorted_pairs(assignment):
@@ -93,8 +93,8 @@ def test_costs_of_the_reference(case, weights, key):
 def test_predefined_locations_of_the_reference(case, solver):
     assigner = MinCost(
         solver=solver,
-        location=LOCATIONS[case["head"]] if case["predefine"] else "predicted_box",
-        size_ranges=SIZE_RANGES if case["head"] == "FCOS" and case["predefine"] else None,
+        location="priors" if case["predefine"] else "predictions",
+        size_ranges=SIZE_RANGES,
         max_pairs=777,
     )
     problem = golden_problem(case)
@@ -163,12 +163,12 @@ def test_memory_layout_changes_nothing(make_problem, solver):
     assert assignment.weight.equal(expected.weight)
 
 
-@pytest.mark.parametrize("location", ["predicted_box", "prior_box", "prior_point"])
-def test_argmin_does_not_synchronise(make_problem, location):
+@pytest.mark.parametrize("location, anchors", [("predictions", 1), ("priors", 1), ("priors", 3)])
+def test_argmin_does_not_synchronise(make_problem, location, anchors):
     problem = make_problem(levels=2).to("meta")
-    ranges = SIZE_RANGES[:2] if location == "prior_point" else None
-    assigner = MinCost(location=location, size_ranges=ranges, max_pairs=100).to("meta")
-    assignment = assigner(problem.priors, problem.predictions, problem.gt)
+    priors = replace(problem.priors, anchors=anchors)
+    assigner = MinCost(location=location, size_ranges=SIZE_RANGES[:2], max_pairs=100).to("meta")
+    assignment = assigner(priors, problem.predictions, problem.gt)
     assert assignment.sample.shape == (3, 5)
     assert assignment.dense_gt().shape == (3, 60)
 
@@ -210,19 +210,19 @@ def test_a_ground_truth_outside_of_all_samples_and_one_of_no_area_get_a_sample(m
     problem = make_problem(objects=(2,))
     problem.gt.boxes[0] = torch.tensor([[500.0, 500, 520, 530], [40, 40, 40, 40]])
     for solver in ("argmin", "hungarian"):
-        for location in ("predicted_box", "prior_box", "prior_point"):
+        for location, anchors in (("predictions", 1), ("priors", 1), ("priors", 3)):
             assigner = MinCost(solver=solver, location=location)
-            assignment = assigner(problem.priors, problem.predictions, problem.gt)
-            assert assignment.positive.all()
+            priors = replace(problem.priors, anchors=anchors)
+            assert assigner(priors, problem.predictions, problem.gt).positive.all()
 
 
 def test_a_sample_of_the_wrong_level_costs_more(make_problem):
     problem = make_problem(objects=(1,), levels=2)
     problem.gt.boxes[0] = torch.tensor([[20.0, 20, 60, 60]])
-    ranges = [[1000.0, 2000.0], [-1.0, 1000.0]]
+    everything, ranges = [[-1.0, 2000.0]] * 2, [[1000.0, 2000.0], [-1.0, 1000.0]]
     arguments = problem.priors, problem.predictions, problem.gt
-    free = MinCost(location="prior_point").cost_matrix(*arguments)
-    bound = MinCost(location="prior_point", size_ranges=ranges)
+    free = MinCost(location="priors", size_ranges=everything).cost_matrix(*arguments)
+    bound = MinCost(location="priors", size_ranges=ranges)
     extra = bound.cost_matrix(*arguments) - free
     torch.testing.assert_close(
         extra, WRONG_LEVEL_COST * (problem.priors.level == 0).float().expand(1, 1, -1),
@@ -238,22 +238,15 @@ def test_assignment_has_no_gradient(make_problem):
     assert not (assignment.weight.requires_grad or assignment.score.requires_grad)
 
 
-@pytest.mark.parametrize(
-    "head, predefine, location, ranges",
-    [
-        ("CenterNet", False, "predicted_box", False),
-        ("CenterNet", True, "prior_point", False),
-        ("FCOS", True, "prior_point", True),
-        ("RetinaNet", True, "prior_box", False),
-    ],
-)
-def test_config_keys(tiny_cfg, head, predefine, location, ranges):
+@pytest.mark.parametrize("head", ["CenterNet", "FCOS", "RetinaNet"])
+@pytest.mark.parametrize("predefine, location", [(False, "predictions"), (True, "priors")])
+def test_config_keys(tiny_cfg, head, predefine, location):
     options = ["MODEL.OneNet.PRE_DEFINE", predefine, "MODEL.OneNet.CLASS_COST", 0.5]
     options += ["MODEL.OneNet.ASSIGNER.SOLVER", "hungarian"]
     assigner = build_assigner(tiny_cfg(head, *options))
     assert isinstance(assigner, MinCost)
     assert (assigner.location, assigner.class_weight) == (location, 0.5)
-    assert (assigner.size_ranges is not None) == ranges
+    assert assigner.size_ranges.tolist() == SIZE_RANGES
     assert assigner.solver == "hungarian"
     assert not assigner.state_dict()
 
@@ -271,7 +264,7 @@ def test_bad_config_values_are_named(tiny_cfg, key, value, message):
         build_assigner(tiny_cfg("CenterNet", f"MODEL.OneNet.{key}", value))
 
 
-def test_size_ranges_must_be_as_many_as_levels(tiny_cfg):
-    options = ["MODEL.OneNet.PRE_DEFINE", True, "MODEL.OneNet.IN_FEATURES", ["p3", "p4"]]
-    with pytest.raises(ConfigError, match="has 5 size ranges, IN_FEATURES 2 levels"):
-        build_assigner(tiny_cfg("FCOS", *options))
+def test_size_ranges_must_be_as_many_as_levels(make_problem):
+    problem = make_problem(levels=2)
+    with pytest.raises(ConfigError, match="has 5 size ranges, the head 2 levels"):
+        MinCost(location="priors", size_ranges=SIZE_RANGES)(*vars(problem).values())

@@ -2,8 +2,8 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
-from onenet import Assignment, GroundTruth
-from onenet.ignore import ignore_samples, inside_regions
+from onenet import Assignment, GroundTruth, Predictions
+from onenet.assignment.subsampling import IgnoreRegions, inside_regions
 
 REGION = [0.0, 0, 20, 20]
 BOXES = torch.tensor(
@@ -33,6 +33,18 @@ def one_positive(sample, weight=1.0, **fields):
     )
 
 
+def ignore(assignment, boxes, ignore_boxes):
+    """What the subsampler makes of an assignment with these predicted boxes and regions."""
+    nothing = torch.zeros(1, 1, 4)
+    gt = GroundTruth(nothing, nothing[..., 0].long(), nothing[..., 0] > 0, nothing, ignore_boxes)
+    return IgnoreRegions()(assignment, None, Predictions(None, boxes), gt)
+
+
+def test_without_regions_nothing_changes():
+    assignment = one_positive(0)
+    assert ignore(assignment, BOXES, None) is assignment
+
+
 def test_more_than_half_of_the_own_area_is_inside():
     assert inside_regions(BOXES, regions(REGION)).tolist() == [IN_REGION]
 
@@ -57,21 +69,21 @@ def test_pieces_change_nothing():
     ("weight", "expected"), [(1.0, [0, -1, -2, -1, -1, -1]), (0.0, [-2, -1, -2, -1, -1, -1])]
 )
 def test_positive_samples_stay_and_unused_slots_protect_nobody(weight, expected):
-    assigned = ignore_samples(one_positive(0, weight), BOXES, regions(REGION))
+    assigned = ignore(one_positive(0, weight), BOXES, regions(REGION))
     assert assigned.dense_gt().tolist() == [expected]
 
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_weights_of_the_rule_are_kept_elsewhere(classes):
     before = torch.rand(1, 6, classes)
-    after = ignore_samples(one_positive(0, cls_weight=before), BOXES, regions(REGION)).cls_weight
+    after = ignore(one_positive(0, cls_weight=before), BOXES, regions(REGION)).cls_weight
     kept = torch.tensor([True, True, False, True, True, True])
     assert after[:, kept].equal(before[:, kept])
     assert (after[:, ~kept] == 0).all()
 
 
 def test_does_not_synchronise(to_device):
-    assigned = ignore_samples(
+    assigned = ignore(
         to_device(one_positive(0), "meta"), BOXES.to("meta"), regions(REGION).to("meta")
     )
     assert assigned.cls_weight.shape == (1, 6, 1)

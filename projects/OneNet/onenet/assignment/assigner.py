@@ -6,8 +6,8 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
 
-from .errors import ConfigError, nearest
-from .structures import Assignment, GroundTruth, Predictions, Priors
+from ..errors import ConfigError, nearest
+from ..structures import Assignment, GroundTruth, Predictions, Priors
 
 ASSIGNER_REGISTRY = Registry("ASSIGNER")
 ASSIGNER_REGISTRY.__doc__ = """

@@ -2,13 +2,9 @@ import pytest
 import torch
 from fvcore.nn import sigmoid_focal_loss
 from onenet import Assignment, MinCost, Predictions
-from onenet.losses import (
-    box_losses,
-    centerness,
-    classification_loss,
-    negative_focal_loss,
-    quality_loss,
-)
+from onenet.criterion.box_losses import box_losses
+from onenet.criterion.class_losses import classification_loss, negative_focal_loss
+from onenet.criterion.quality_losses import centerness, quality_loss
 from torchvision.ops import generalized_box_iou_loss
 
 

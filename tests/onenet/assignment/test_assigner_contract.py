@@ -17,16 +17,16 @@ from detectron2.modeling.anchor_generator import build_anchor_generator
 from onenet import (
     ASSIGNER_REGISTRY,
     Assignment,
-    Criterion,
     GroundTruth,
     Predictions,
     Priors,
     add_onenet_config,
 )
+from onenet.criterion import CenternessLoss, Criterion, FocalLoss, L1GIoULoss
 from onenet.geometry import box_centers
 from onenet.heads.priors import level_and_stride, point_priors
 
-PAGE = Path(__file__).parents[2] / "docs/adding-an-assigner.md"
+PAGE = Path(__file__).parents[3] / "docs/adding-an-assigner.md"
 HEADS = {"CenterNet": [4], "FCOS": [8, 16, 32, 64, 128], "RetinaNet": [8, 16, 32, 64, 128]}
 NUM_CLASSES = 5
 SIZE = 192, 256
@@ -121,7 +121,8 @@ def priors_of(head, size=SIZE):
     sizes = tuple(map(len, anchors))
     boxes = torch.cat(anchors)
     level, stride = level_and_stride(sizes, strides, boxes.device)
-    return Priors(boxes, box_centers(boxes), stride, level, sizes)
+    shapes = tuple(tuple(x.shape[-2:]) for x in maps)
+    return Priors(boxes, box_centers(boxes), stride, level, sizes, shapes, generator.num_anchors[0])
 
 
 def ground_truth(objects, labels, slots=None, size=SIZE):
@@ -331,8 +332,9 @@ def check_losses(assigner, data):
     batch, num_samples, _ = data.predictions.logits.shape
     tensors = data.predictions.logits, data.predictions.boxes, torch.zeros(batch, num_samples)
     predictions = Predictions(*(x.clone().requires_grad_() for x in tensors))
-    result = assigner(data.priors, predictions.detach(), data.gt)
-    losses = Criterion()(predictions, result, data.gt, data.priors)
+    criterion = Criterion(assigner=assigner, losses=[FocalLoss(), L1GIoULoss(), CenternessLoss()])
+    result = criterion.assign(data.priors, predictions, data.gt)
+    losses = criterion.weigh(data.priors, predictions, data.gt, result)
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values()), losses
     for tensor in (predictions.logits, predictions.boxes, predictions.quality):

@@ -1,4 +1,4 @@
-"""Loss terms that stay finite, and free of synchronisation, for every assignment."""
+"""Losses of the class logits, at all samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,34 @@ from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .geometry import elementwise_iou_giou, encode_ltrb, gather_samples
-from .structures import Assignment, GroundTruth, Predictions, Priors
+from ..structures import Assignment, GroundTruth, Predictions, Priors
+from .base import Loss
+
+
+class FocalLoss(Loss):
+    """``loss_ce``, the sigmoid focal loss over all samples and classes."""
+
+    def __init__(self, *, weight: float = 2.0, alpha: float = 0.25, gamma: float = 2.0):
+        """
+        Args:
+            weight: factor of the loss.
+            alpha, gamma: as in Lin et al., "Focal Loss for Dense Object Detection".
+        """
+        super().__init__()
+        self.weight = weight
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def forward(
+        self,
+        priors: Priors,
+        predictions: Predictions,
+        assignment: Assignment,
+        gt: GroundTruth,
+        normalizer: Tensor,
+    ) -> dict[str, Tensor]:
+        loss = classification_loss(predictions, assignment, gt, self.alpha, self.gamma)
+        return {"loss_ce": loss * (self.weight / normalizer)}
 
 
 class _NegativeFocalLoss(torch.autograd.Function):
@@ -88,58 +114,6 @@ def classification_loss(
     if weight is not None:
         correction = correction * weight.expand_as(logits)[index]
     return background + correction.masked_fill(~chosen, 0).sum()
-
-
-def box_losses(
-    predictions: Predictions, assignment: Assignment, gt: GroundTruth
-) -> tuple[Tensor, Tensor]:
-    """GIoU and L1 loss over the pairs, each weighted and summed.
-
-    Returns:
-        ``1 - GIoU`` () and the four absolute differences in units of the image's width and height
-        (), as in OneNet's criterion.
-    """
-    used = assignment.positive[..., None]
-    target = gather_samples(gt.boxes, assignment.gt)
-    # Unused slots compare a target with itself: 0 * NaN would be NaN, also in the gradient.
-    boxes = gather_samples(predictions.boxes.float(), assignment.sample)
-    boxes = torch.where(used, boxes, target)
-    _, giou = elementwise_iou_giou(boxes, target)
-    l1 = ((boxes - target) / gt.scale).abs().sum(dim=-1)
-    return ((1 - giou) * assignment.weight).sum(), (l1 * assignment.weight).sum()
-
-
-def quality_loss(
-    predictions: Predictions, assignment: Assignment, gt: GroundTruth, priors: Priors
-) -> Tensor:
-    """Binary cross-entropy of the centerness branch over the pairs, weighted and summed.
-
-    Source: FCOS (Tian et al., ICCV 2019), equation 3.
-    """
-    logits = gather_samples(predictions.quality.float(), assignment.sample)
-    # Unused slots: 0 * NaN would be NaN, also in the gradient.
-    logits = logits.masked_fill(~assignment.positive, 0)
-    target = centerness(priors.points[assignment.sample], gather_samples(gt.boxes, assignment.gt))
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss * assignment.weight).sum()
-
-
-def centerness(points: Tensor, boxes: Tensor) -> Tensor:
-    """How central points lie in boxes: 1 in the centre, 0 on the border and outside.
-
-    ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))``. Source: FCOS, equation 3.
-
-    Args:
-        points: (..., 2) pixels.
-        boxes: (..., 4) pixels.
-
-    Returns:
-        (...) in [0, 1].
-    """
-    distances = encode_ltrb(points, boxes).clamp(min=0)
-    near = torch.minimum(distances[..., :2], distances[..., 2:])
-    far = torch.maximum(distances[..., :2], distances[..., 2:])
-    return (near / far.clamp(min=torch.finfo(far.dtype).tiny)).prod(dim=-1).sqrt()
 
 
 def _focal(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:

@@ -3,10 +3,23 @@ from dataclasses import replace
 import pytest
 import torch
 from onenet import Assignment, Criterion, GroundTruth, MinCost, Predictions, Priors
-from onenet import criterion as criterion_module
-from onenet.criterion import global_normalizer
+from onenet.criterion import CenternessLoss, FocalLoss, L1GIoULoss, Normalizer
+from onenet.criterion import normalizer as normalizer_module
 
 UNWEIGHTED = {"class_weight": 1, "l1_weight": 1, "giou_weight": 1}
+
+
+def make_criterion(
+    assigner=None, class_weight=2.0, l1_weight=5.0, giou_weight=2.0, quality_weight=1.0
+):
+    losses = (
+        FocalLoss(weight=class_weight),
+        L1GIoULoss(l1_weight=l1_weight, giou_weight=giou_weight),
+        CenternessLoss(weight=quality_weight),
+    )
+    return Criterion(assigner=assigner or MinCost(), losses=losses)
+
+
 ASSIGNERS = {
     "argmin": MinCost(),
     "hungarian": MinCost(solver="hungarian"),
@@ -43,8 +56,9 @@ def reference_losses(cases, solver):
     point = torch.zeros(predictions.logits.shape[1])
     boxes, points = point[:, None].expand(-1, 4), point[:, None].expand(-1, 2)
     priors = Priors(boxes, points, point, point.long(), (len(point),))
-    assignment = ASSIGNERS[solver](priors, predictions, gt)
-    return Criterion(**UNWEIGHTED)(predictions, with_one_class_a_sample(assignment), gt)
+    criterion = make_criterion(ASSIGNERS[solver], **UNWEIGHTED)
+    assignment = with_one_class_a_sample(criterion.assign(priors, predictions, gt))
+    return criterion.weigh(priors, predictions, gt, assignment)
 
 
 def with_one_class_a_sample(assignment):
@@ -85,15 +99,16 @@ def test_losses_with_predefined_locations_use_the_predicted_boxes(case):
     sample, index = torch.zeros(1, max(1, count)).long(), torch.zeros(1, max(1, count)).long()
     sample[0, :count], index[0, :count] = case["src_ind"], case["tgt_ind"]
     assignment = Assignment(sample, index, gt.valid.float(), torch.ones(sample.shape))
-    losses = Criterion(**UNWEIGHTED)(predictions, assignment, gt)
+    losses = make_criterion(**UNWEIGHTED).weigh(None, predictions, gt, assignment)
     assert_losses(losses, {f"hungarian_{k}": v for k, v in case.items()}, "hungarian")
 
 
 def test_weights_and_names(make_problem):
     problem = make_problem(quality=True)
-    arguments = problem.predictions, MinCost()(*vars(problem).values()), problem.gt, problem.priors
-    plain = Criterion(**UNWEIGHTED)(*arguments)
-    weighted = Criterion(class_weight=3, l1_weight=4, giou_weight=5, quality_weight=6)(*arguments)
+    arguments = vars(problem).values()
+    plain = make_criterion(**UNWEIGHTED)(*arguments)
+    weights = {"class_weight": 3, "l1_weight": 4, "giou_weight": 5, "quality_weight": 6}
+    weighted = make_criterion(**weights)(*arguments)
     factors = {"loss_ce": 3, "loss_bbox": 4, "loss_giou": 5, "loss_quality": 6}
     assert weighted.keys() == plain.keys() == factors.keys()
     for name, factor in factors.items():
@@ -104,9 +119,9 @@ def test_weights_and_names(make_problem):
 def test_config_keys(tiny_cfg):
     names = ("CLASS_WEIGHT", "L1_WEIGHT", "GIOU_WEIGHT", "CENTERNESS_WEIGHT", "ALPHA", "GAMMA")
     options = [x for i, name in enumerate(names) for x in (f"MODEL.OneNet.{name}", 0.5 + i)]
-    criterion = Criterion(tiny_cfg("CenterNet", *options))
-    assert (criterion.class_weight, criterion.l1_weight, criterion.giou_weight) == (0.5, 1.5, 2.5)
-    assert (criterion.quality_weight, criterion.alpha, criterion.gamma) == (3.5, 4.5, 5.5)
+    focal, boxes, quality = Criterion(tiny_cfg("CenterNet", *options)).losses
+    assert (focal.weight, boxes.l1_weight, boxes.giou_weight) == (0.5, 1.5, 2.5)
+    assert (quality.weight, focal.alpha, focal.gamma) == (3.5, 4.5, 5.5)
 
 
 def unused(weight=0.0, **kwargs):
@@ -115,22 +130,22 @@ def unused(weight=0.0, **kwargs):
 
 
 def test_normalizer_is_the_number_of_objects_unless_the_assigner_says_otherwise(make_problem):
-    assert global_normalizer(unused(), make_problem(objects=(3, 2)).gt) == 5
-    assert global_normalizer(unused(), make_problem(objects=(0, 0)).gt) == 1
+    assert Normalizer()(unused(), make_problem(objects=(3, 2)).gt) == 5
+    assert Normalizer()(unused(), make_problem(objects=(0, 0)).gt) == 1
     some = unused(normalizer=torch.tensor(7.5))
-    assert global_normalizer(some, make_problem(objects=(3, 2)).gt) == 7.5
+    assert Normalizer()(some, make_problem(objects=(3, 2)).gt) == 7.5
 
 
 def test_normalizer_is_global(make_problem, monkeypatch):
     # Two processes with 3 and 5 objects: gradients are averaged over the two, so each divides by 4.
-    monkeypatch.setattr(criterion_module.comm, "get_world_size", lambda: 2)
-    monkeypatch.setattr(criterion_module.dist, "all_reduce", lambda total: total.add_(5))
+    monkeypatch.setattr(normalizer_module.comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(normalizer_module.dist, "all_reduce", lambda total: total.add_(5))
     own = torch.tensor(3.0)
-    assert global_normalizer(unused(normalizer=own), make_problem(objects=(1,)).gt) == 4
+    assert Normalizer()(unused(normalizer=own), make_problem(objects=(1,)).gt) == 4
     assert own == 3
-    assert global_normalizer(unused(), make_problem(objects=(3,)).gt) == 4
-    monkeypatch.setattr(criterion_module.dist, "all_reduce", lambda total: None)
-    assert global_normalizer(unused(), make_problem(objects=(0,)).gt) == 0.5
+    assert Normalizer()(unused(), make_problem(objects=(3,)).gt) == 4
+    monkeypatch.setattr(normalizer_module.dist, "all_reduce", lambda total: None)
+    assert Normalizer()(unused(), make_problem(objects=(0,)).gt) == 0.5
 
 
 @pytest.mark.parametrize("solver", ["argmin", "hungarian"])
@@ -145,8 +160,7 @@ def test_losses_and_gradients_are_finite(make_problem, solver, objects, logit):
     leaves = vars(problem.predictions).values()
     for leaf in leaves:
         leaf.requires_grad_()
-    assignment = MinCost(solver=solver)(problem.priors, problem.predictions.detach(), problem.gt)
-    losses = Criterion()(problem.predictions, assignment, problem.gt, problem.priors)
+    losses = make_criterion(MinCost(solver=solver))(*vars(problem).values())
     assert all(loss.isfinite() for loss in losses.values())
     for grad in torch.autograd.grad(sum(losses.values()), list(leaves)):
         assert grad.isfinite().all()
@@ -154,6 +168,5 @@ def test_losses_and_gradients_are_finite(make_problem, solver, objects, logit):
 
 def test_criterion_does_not_synchronise(make_problem):
     problem = make_problem(quality=True).to("meta")
-    assignment = MinCost()(problem.priors, problem.predictions, problem.gt)
-    losses = Criterion()(problem.predictions, assignment, problem.gt, problem.priors)
+    losses = make_criterion()(*vars(problem).values())
     assert all(loss.device.type == "meta" for loss in losses.values())

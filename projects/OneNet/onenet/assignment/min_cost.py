@@ -9,12 +9,13 @@ import torch
 from detectron2.config import configurable
 from torch import Tensor
 
+from ..errors import ConfigError, nearest
+from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
-from .errors import ConfigError, nearest
 from .hungarian import solve_hungarian
+from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
 from .selection import smallest
-from .structures import Assignment, GroundTruth, Predictions, Priors
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
 NON_FINITE_COST = 1e8
@@ -22,7 +23,7 @@ NON_FINITE_COST = 1e8
 WRONG_LEVEL_COST = 9999.0
 
 SOLVERS = ("argmin", "hungarian")
-LOCATIONS = ("predicted_box", "prior_box", "prior_point")
+LOCATIONS = ("predictions", "priors")
 
 
 @ASSIGNER_REGISTRY.register()
@@ -40,8 +41,9 @@ class MinCost(Assigner):
     ``loss.py`` and ``loss_predefine.py``.
 
     The boxes of the location cost are the predicted ones or, for ablation (``PRE_DEFINE``), the
-    prior boxes or points. With points there is no GIoU term, and with ``size_ranges`` samples of a
-    level that is not meant for the size of the ground truth cost ``WRONG_LEVEL_COST`` more.
+    priors: their boxes where a location has several anchors, else their points. With points there
+    is no GIoU term, and on a pyramid samples of a level that is not meant for the size of the
+    ground truth cost ``WRONG_LEVEL_COST`` more.
 
     Deviation: where a predicted box and a ground truth both have no area, the reference divides 0
     by 0; here their GIoU is 0.
@@ -57,8 +59,8 @@ class MinCost(Assigner):
         alpha: float = 0.25,
         gamma: float = 2.0,
         solver: str = "argmin",
-        location: str = "predicted_box",
-        size_ranges: Sequence[Sequence[float]] | None = None,
+        location: str = "predictions",
+        size_ranges: SizeRanges = ANY_SIZE,
         max_pairs: int = 1 << 18,
     ):
         """
@@ -66,8 +68,9 @@ class MinCost(Assigner):
             class_weight, l1_weight, giou_weight: weights of the three costs; 0 leaves one out.
             alpha, gamma: of the focal classification cost.
             solver: "argmin" or "hungarian".
-            location: "predicted_box", "prior_box" or "prior_point".
-            size_ranges: smallest and largest size in pixels for each level, with "prior_point".
+            location: "predictions" or "priors".
+            size_ranges: smallest and largest size in pixels for each level of a pyramid of points,
+                with "priors".
             max_pairs: the cost of at most this many (sample, ground truth) pairs is in memory at
                 once. The result does not depend on it.
 
@@ -87,21 +90,12 @@ class MinCost(Assigner):
         self.solver = solver
         self.location = location
         self.max_pairs = max_pairs
-        ranges = None if size_ranges is None else torch.tensor(size_ranges, dtype=torch.float32)
+        ranges = torch.tensor(size_ranges, dtype=torch.float32)
         self.register_buffer("size_ranges", ranges, persistent=False)
 
     @classmethod
     def from_config(cls, cfg):
         onenet = cfg.MODEL.OneNet
-        location, ranges = "predicted_box", None
-        if onenet.PRE_DEFINE:
-            location = "prior_box" if onenet.HEAD == "RetinaNet" else "prior_point"
-            ranges = onenet.OBJECT_SIZES_OF_INTEREST if onenet.HEAD == "FCOS" else None
-        if ranges is not None and len(ranges) != len(onenet.IN_FEATURES):
-            raise ConfigError(
-                f"MODEL.OneNet.OBJECT_SIZES_OF_INTEREST has {len(ranges)} size ranges, "
-                f"IN_FEATURES {len(onenet.IN_FEATURES)} levels: give each level one range."
-            )
         return {
             "class_weight": onenet.CLASS_COST,
             "l1_weight": onenet.L1_COST,
@@ -109,8 +103,8 @@ class MinCost(Assigner):
             "alpha": onenet.ALPHA,
             "gamma": onenet.GAMMA,
             "solver": onenet.ASSIGNER.SOLVER,
-            "location": location,
-            "size_ranges": ranges,
+            "location": "priors" if onenet.PRE_DEFINE else "predictions",
+            "size_ranges": onenet.OBJECT_SIZES_OF_INTEREST,
             "max_pairs": onenet.ASSIGNER.MAX_PAIRS,
         }
 
@@ -145,14 +139,15 @@ class MinCost(Assigner):
         )
 
     def _location_cost(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
-        if self.location == "predicted_box":
+        if self.location == "predictions":
             return box_cost(predictions.boxes.float(), gt, self.l1_weight, self.giou_weight)
-        if self.location == "prior_box":
+        if priors.anchors > 1:
             boxes = priors.boxes.expand(len(gt.boxes), -1, -1)
             return box_cost(boxes, gt, self.l1_weight, self.giou_weight)
         cost = center_cost(priors.points, gt).mul_(self.l1_weight)
-        if self.size_ranges is not None:
-            outside = outside_level_range(priors.points, self.size_ranges[priors.level], gt)
+        if len(priors.level_sizes) > 1:
+            ranges = ranges_of_levels(self.size_ranges, priors)
+            outside = outside_level_range(priors.points, ranges[priors.level], gt)
             cost.add_(outside, alpha=WRONG_LEVEL_COST)
         return cost
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from onenet.hungarian import solve_hungarian
+from onenet.assignment.hungarian import solve_hungarian
 from scipy.optimize import linear_sum_assignment
 
 

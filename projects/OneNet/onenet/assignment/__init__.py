@@ -1,0 +1,14 @@
+"""Which samples are trained towards which ground truths."""
+
+from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
+from .min_cost import MinCost
+from .subsampling import IgnoreRegions, Subsampler
+
+__all__ = [
+    "ASSIGNER_REGISTRY",
+    "Assigner",
+    "IgnoreRegions",
+    "MinCost",
+    "Subsampler",
+    "build_assigner",
+]

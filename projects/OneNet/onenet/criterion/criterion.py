@@ -1,0 +1,133 @@
+"""From predictions and ground truths to the losses of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from detectron2.config import CfgNode, configurable
+from torch import Tensor, nn
+
+from ..assignment import Assigner, IgnoreRegions, Subsampler, build_assigner
+from ..structures import Assignment, GroundTruth, Predictions, Priors
+from .base import Loss
+from .box_losses import L1GIoULoss
+from .class_losses import FocalLoss
+from .normalizer import Normalizer
+from .quality_losses import CenternessLoss
+
+Observer = Callable[[Priors, Predictions, GroundTruth, Assignment], None]
+
+
+class Criterion(nn.Module):
+    """What a branch of predictions is trained with: an assigner, subsamplers and losses.
+
+    Under AMP the network may be in half precision; costs and losses never are.
+
+    Attributes:
+        observers: called with the (detached) arguments and the result of each assignment that is
+            trained with, before its losses.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        assigner: Assigner,
+        losses: Iterable[Loss],
+        subsamplers: Iterable[Subsampler] = (),
+        normalizer: Normalizer | None = None,
+    ):
+        """
+        Args:
+            assigner: decides which samples are positive for which ground truths.
+            losses: their names must differ.
+            subsamplers: what takes samples out of its assignment, one after the other.
+            normalizer: shared with other criteria; None = one of its own.
+        """
+        super().__init__()
+        self.assigner = assigner
+        self.subsamplers = nn.ModuleList(subsamplers)
+        self.losses = nn.ModuleList(losses)
+        self.normalizer = normalizer or Normalizer()
+        self.observers: list[Observer] = []
+
+    @classmethod
+    def from_config(cls, cfg, normalizer: Normalizer | None = None):
+        return {
+            "assigner": build_assigner(cfg),
+            "subsamplers": [IgnoreRegions()],
+            "losses": build_losses(cfg),
+            "normalizer": normalizer,
+        }
+
+    @torch.no_grad()
+    def assign(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        """What the predictions would be trained towards.
+
+        Args:
+            priors: the R samples.
+            predictions: of the same samples, in any precision.
+            gt: G padded ground truths for each of B images.
+        """
+        predictions = predictions.detach().float()
+        with without_autocast(predictions.logits.device):
+            assignment = self.assigner(priors, predictions, gt)
+            for subsampler in self.subsamplers:
+                assignment = subsampler(assignment, priors, predictions, gt)
+        return assignment
+
+    def forward(
+        self,
+        priors: Priors,
+        predictions: Predictions,
+        gt: GroundTruth,
+        features: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """Weighted losses by name, each () float32.
+
+        Args:
+            priors, predictions, gt: as for :meth:`assign`; the gradient goes to ``predictions``.
+            features: (B, C, H, W) that the head has seen, finest first; for rules that learn from
+                them.
+        """
+        assignment = self.assign(priors, predictions, gt)
+        for observe in self.observers:
+            observe(priors, predictions.detach(), gt, assignment)
+        return self.weigh(priors, predictions, gt, assignment)
+
+    def weigh(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment
+    ) -> dict[str, Tensor]:
+        """The losses of predictions with a given assignment."""
+        predictions = predictions.float()
+        losses: dict[str, Tensor] = {}
+        with without_autocast(predictions.logits.device):
+            normalizer = self.normalizer(assignment, gt)
+            for loss in self.losses:
+                losses.update(loss(priors, predictions, assignment, gt, normalizer))
+        return losses
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Within, operations have the precision of what they are given."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def build_losses(cfg: CfgNode) -> list[Loss]:
+    """The losses of ``MODEL.OneNet``."""
+    onenet = cfg.MODEL.OneNet
+    return [
+        FocalLoss(weight=onenet.CLASS_WEIGHT, alpha=onenet.ALPHA, gamma=onenet.GAMMA),
+        L1GIoULoss(l1_weight=onenet.L1_WEIGHT, giou_weight=onenet.GIOU_WEIGHT),
+        CenternessLoss(weight=onenet.CENTERNESS_WEIGHT),
+    ]
+
+
+def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
+    """The criterion of each branch of a head; all branches are supervised in the same way."""
+    criterion = Criterion(cfg)
+    return nn.ModuleDict(dict.fromkeys(branches, criterion))
