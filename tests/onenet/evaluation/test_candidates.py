@@ -44,10 +44,10 @@ def test_candidates_of_all_levels_in_output_pixels(model, inputs):
     with candidates_offered(nn.Sequential(model), 7):  # wrapped, as for several processes
         offered = model(inputs)
     images = model.preprocess_image(inputs)
-    features = model.backbone(images.tensor)
-    stages, priors = model.head([features[name] for name in model.in_features])
+    branches, priors = model.predict(images.tensor)
+    (predictions,) = branches.values()
     assert len(priors.level_sizes) > 1
-    wanted = to_instances(level_candidates(stages[0], priors.level_sizes, 7), SIZES)
+    wanted = to_instances(level_candidates(predictions, priors.level_sizes, 7), SIZES)
     for before, now, expected in zip(plain, offered, wanted, strict=True):
         assert same(now["instances"], before["instances"])
         expected = detector_postprocess(expected, *OUTPUT)
