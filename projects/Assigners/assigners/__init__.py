@@ -3,10 +3,7 @@
 import onenet  # noqa: F401  (before anything of Detectron2, which it makes importable)
 
 # isort: split
-from .atss import ATSS
-from .centernet import CenterNet
 from .config import add_assigners_config
-from .fcos import FCOS
-from .max_iou import MaxIoU
+from .static import ATSS, FCOS, CenterNet, MaxIoU
 
 __all__ = ["ATSS", "FCOS", "CenterNet", "MaxIoU", "add_assigners_config"]

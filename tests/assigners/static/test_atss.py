@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from assigners import ATSS
-from assigners.atss import nearest_points
+from assigners.static.atss import nearest_points
 from onenet import Priors
 
-from .golden import anchor_priors, cases, ground_truth, load, no_predictions
+from ..golden import anchor_priors, cases, ground_truth, load, no_predictions
 
 GOLDEN = load("atss")
 CASES = dict(cases(GOLDEN))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 from assigners import CenterNet
-from assigners.centernet import gaussian_radius
+from assigners.static.centernet import gaussian_radius
 from onenet import Priors
 from onenet.geometry import square_boxes
 
-from .golden import cases, ground_truth, load, no_predictions, point_priors
+from ..golden import cases, ground_truth, load, no_predictions, point_priors
 
 GOLDEN = load("centernet")
 CASES = dict(cases(GOLDEN))

@@ -6,7 +6,7 @@ from onenet.criterion.quality_losses import centerness
 from onenet.errors import ConfigError
 from onenet.geometry import encode_ltrb
 
-from .golden import cases, ground_truth, load, no_predictions, point_priors
+from ..golden import cases, ground_truth, load, no_predictions, point_priors
 
 GOLDEN = load("fcos")
 CASES = dict(cases(GOLDEN))

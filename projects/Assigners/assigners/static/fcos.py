@@ -16,7 +16,7 @@ from onenet.errors import ConfigError
 from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
-from .dense import dense_assignment
+from ..dense import dense_assignment
 
 
 @ASSIGNER_REGISTRY.register()

@@ -11,7 +11,7 @@ from onenet.errors import ConfigError, nearest
 from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
 
-from .dense import dense_assignment
+from ..dense import dense_assignment
 
 OPTIONS = ("pos_iou", "neg_iou", "low_quality", "min_pos_iou", "all_ties")
 # The settings of the methods that the rule is known from.

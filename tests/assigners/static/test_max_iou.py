@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from assigners import MaxIoU
-from assigners.max_iou import PRESETS
+from assigners.static.max_iou import PRESETS
 from torchvision.ops import box_iou
 
-from .golden import anchor_priors, cases, ground_truth, load, no_predictions, point_priors
+from ..golden import anchor_priors, cases, ground_truth, load, no_predictions, point_priors
 
 GOLDEN = load("max_iou")
 CASES = dict(cases(GOLDEN))

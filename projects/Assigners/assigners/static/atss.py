@@ -13,7 +13,7 @@ from onenet.errors import ConfigError
 from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
 from torch import Tensor
 
-from .dense import dense_assignment
+from ..dense import dense_assignment
 
 # A centre nearer to the border than this (pixels) does not count as inside; the reference's number.
 INSIDE_EPS = 0.01
