@@ -56,7 +56,11 @@ def evaluate(cfg: CfgNode, args: Namespace) -> dict[str, Any]:
     """Evaluate the weights of the config, or with ``--resume`` the last ones of the run."""
     model = Trainer.build_model(cfg)
     checkpointer = Checkpointer(
-        model, cfg.OUTPUT_DIR, allow_partial=args.allow_partial, unsafe_load=args.unsafe_load
+        model,
+        cfg.OUTPUT_DIR,
+        allow_partial=args.allow_partial,
+        unsafe_load=args.unsafe_load,
+        need_detector=True,
     )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = Trainer.test(cfg, model)

@@ -96,8 +96,7 @@ def build_predictor(args: argparse.Namespace) -> BasePredictor:
     if args.providers:
         raise UserError("--providers: they run an exported model; leave it out.")
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
-    if cfg.MODEL.WEIGHTS and "ImageNetPretrained" not in cfg.MODEL.WEIGHTS:
-        check_weights(cfg)
+    check_weights(cfg, need_detector=True)
     return Predictor(cfg, threshold=threshold)
 
 

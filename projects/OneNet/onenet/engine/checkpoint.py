@@ -14,9 +14,9 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from ..errors import UserError
-from .fit import check_fit
+from .fit import check_detector, check_fit
 from .safe_load import check_pickle, load_torch_file
-from .weights import locate_weights, same_file
+from .weights import check_named_detector, locate_weights, same_file
 
 
 class _SafeReading(fvcore.common.checkpoint.Checkpointer):
@@ -39,6 +39,7 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         save_dir: folder of the checkpoints.
         allow_partial: load what fits and only warn about the rest, as Detectron2 does.
         unsafe_load: the one file that may hold any objects, and so run code.
+        need_detector: refuse weights of a backbone alone, and none, which training may begin with.
         save_to_disk: by default the main process alone saves.
         checkpointables: what else to save, by name.
     """
@@ -50,17 +51,21 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         *,
         allow_partial: bool = False,
         unsafe_load: str | None = None,
+        need_detector: bool = False,
         save_to_disk: bool | None = None,
         **checkpointables: Any,
     ):
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
         self.allow_partial = allow_partial
         self.unsafe_load = unsafe_load
+        self.need_detector = need_detector
         self.path_manager = _AtomicPathManager(self.path_manager)
         self._source = ""
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         self._source = path
+        if self.need_detector:
+            check_named_detector(path)
         return super().load(locate_weights(path), *args, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
@@ -81,6 +86,8 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         incompatible = super()._load_model(checkpoint)
         if not self.allow_partial:
             check_fit(self._source, self.model, names, incompatible, by_heuristics)
+        if self.need_detector:
+            check_detector(self._source, self.model, incompatible)
         return incompatible
 
 

@@ -20,9 +20,7 @@ from ..errors import ConfigError, UserError, nearest
 from .assignment_probe import check_probe
 from .checkpoint import Checkpointer
 from .optimizer import build_optimizer
-from .weights import locate_weights, same_file
-
-logger = logging.getLogger(__name__)
+from .weights import check_named_detector, locate_weights, same_file
 
 LR_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR")  # those that every Detectron2 has
 
@@ -63,7 +61,13 @@ def check_run(
     check_same_classes(names)
     if not eval_only:
         check_schedule(cfg)
-    check_weights(cfg, resume=resume, allow_partial=allow_partial, unsafe_load=unsafe_load)
+    check_weights(
+        cfg,
+        resume=resume,
+        allow_partial=allow_partial,
+        unsafe_load=unsafe_load,
+        need_detector=eval_only,
+    )
 
 
 def check_batch(cfg: CfgNode, num_processes: int) -> None:
@@ -120,22 +124,33 @@ def check_weights(
     resume: bool = False,
     allow_partial: bool = False,
     unsafe_load: str | None = None,
+    need_detector: bool = False,
 ) -> None:
     """Check that the weights can be had and fit, without building the model.
 
+    Args:
+        cfg, resume, allow_partial, unsafe_load: as in :func:`check_run`.
+        need_detector: whether a backbone alone, or none, will not do.
+
     Raises:
-        UserError: they do not.
+        UserError: they cannot, or do not.
     """
-    model = _weightless_model(cfg)
     with _silence():
+        model = _weightless_model(cfg)
         checkpointer = Checkpointer(
-            model, cfg.OUTPUT_DIR, allow_partial=allow_partial, unsafe_load=unsafe_load
+            model,
+            cfg.OUTPUT_DIR,
+            allow_partial=allow_partial,
+            unsafe_load=unsafe_load,
+            need_detector=need_detector,
         )
         resumed = resume and checkpointer.has_checkpoint()
         path = _tagged_checkpoint(checkpointer) if resumed else cfg.MODEL.WEIGHTS
         if unsafe_load and not same_file(path, unsafe_load):
             raise UserError(f'--unsafe-load "{unsafe_load}" is not the file to load: "{path}" is.')
         if model is None:
+            if need_detector:
+                check_named_detector(path)
             locate_weights(path)
         else:
             checkpointer.load(path, checkpointables=[])
@@ -164,14 +179,13 @@ def _weightless_model(cfg: CfgNode) -> nn.Module | None:
             return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     except UserError:
         raise
-    except Exception as error:  # whatever it is, building the model in earnest will tell
-        logger.debug("The weights are not checked beforehand: %s", error)
+    except Exception:  # whatever it is, building the model in earnest will tell
         return None
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what loading has to say for when it is done in earnest."""
+    """Keep what building and loading have to say for when they are done in earnest."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from torch import nn
 
 from ..errors import UserError
+from .weights import no_detector
 
 BACKBONE = "backbone."
 TRUNK = "backbone.bottom_up."  # the classification network in a feature pyramid
@@ -57,6 +58,21 @@ def check_fit(
         )
     if rows:
         raise UserError(_message(source, rows))
+
+
+def check_detector(source: str, model: nn.Module, incompatible: Any) -> None:
+    """Refuse weights that fill the backbone alone and leave the rest of the model random.
+
+    Args:
+        source, model, incompatible: as in :func:`check_fit`.
+
+    Raises:
+        UserError: they do.
+    """
+    absent = {*incompatible.missing_keys, *(name for name, *_ in incompatible.incorrect_shapes)}
+    filled = (name for name, _ in model.named_parameters() if name not in absent)
+    if all(name.startswith(BACKBONE) for name in filled):
+        raise no_detector(source)
 
 
 def _plain(name: str) -> str:

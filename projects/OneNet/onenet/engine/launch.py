@@ -76,11 +76,7 @@ def count_processes(cfg: CfgNode, args: Namespace) -> int:
             "torchrun has started the processes: leave out --num-gpus and --num-machines."
         )
     world_size, _, on_machine, _ = map(int, map(os.environ.get, TORCHRUN))
-    if cfg.MODEL.DEVICE != "cpu" and on_machine > torch.cuda.device_count():
-        raise ConfigError(
-            f"torchrun --nproc-per-node {on_machine}: there are only {torch.cuda.device_count()} "
-            "GPUs here."
-        )
+    _check_devices(cfg.MODEL.DEVICE, world_size, on_machine, "torchrun --nproc-per-node")
     return world_size
 
 
@@ -94,11 +90,25 @@ def _count_by_flags(cfg: CfgNode, args: Namespace) -> int:
             f"--machine-rank {args.machine_rank}: with --num-machines {args.num_machines} it must "
             f"be 0 to {args.num_machines - 1}."
         )
-    if cfg.MODEL.DEVICE != "cpu" and args.num_gpus > torch.cuda.device_count():
+    on_machine = max(1, args.num_gpus)
+    world_size = on_machine * args.num_machines
+    _check_devices(cfg.MODEL.DEVICE, world_size, on_machine, "--num-gpus")
+    return world_size
+
+
+def _check_devices(device: str, world_size: int, on_machine: int, flag: str) -> None:
+    """Make sure that every process of this machine has a device of its own, or the CPU."""
+    if device == "cpu":
+        return
+    if device != "cuda" and world_size > 1:
         raise ConfigError(
-            f"--num-gpus {args.num_gpus}: there are only {torch.cuda.device_count()} here."
+            f'MODEL.DEVICE "{device}" is for one process, and there are to be {world_size}: '
+            'take "cuda", with a GPU for each, or "cpu".'
         )
-    return max(1, args.num_gpus) * args.num_machines
+    if device == "cuda" and on_machine > torch.cuda.device_count():
+        raise ConfigError(
+            f"{flag} {on_machine}: there are only {torch.cuda.device_count()} GPUs here."
+        )
 
 
 def _launch_on_cpu(main: Main, cfg: CfgNode, args: Namespace) -> None:
@@ -146,10 +156,10 @@ def _become_rank(
 def _join(main: Main, cfg: CfgNode, args: Namespace) -> None:
     """Run ``main`` as the process that the variables of torchrun describe."""
     _, _, on_machine, local_rank = map(int, map(os.environ.get, TORCHRUN))
-    on_cpu = cfg.MODEL.DEVICE == "cpu"
-    if not on_cpu:
+    on_gpus = cfg.MODEL.DEVICE == "cuda"
+    if on_gpus:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("gloo" if on_cpu else "nccl", timeout=engine.DEFAULT_TIMEOUT)
+    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=engine.DEFAULT_TIMEOUT)
     create_local_process_group(on_machine)
     _run(main, cfg, args)
     # Not after an error: the others may be waiting for this one, and would wait for ever.

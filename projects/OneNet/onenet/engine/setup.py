@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 
-import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
-from detectron2.utils.logger import log_first_n, setup_logger
+from detectron2.utils.logger import setup_logger
 
 from ..assignment import build_assigner
 from ..config import add_onenet_config
@@ -19,6 +17,7 @@ from ..data import count_classes, register_datasets
 from ..errors import ConfigError, UserError, nearest
 from ..heads import HEADS
 from .config_file import merge_file, merge_list
+from .device import choose_device
 from .optimizer import check_optimizer
 
 
@@ -35,12 +34,12 @@ def setup_cfg(
         add_configs: functions that add keys of further packages.
 
     Returns:
-        The config, frozen. Without a GPU it runs on the CPU, whatever it said. The datasets of
-        ``DATASETS.REGISTER`` are in the catalogs, and ``NUM_CLASSES`` 0 has become the number that
-        they have.
+        The config, frozen. Where it asks for a GPU and there is none, it runs on the CPU. The
+        datasets of ``DATASETS.REGISTER`` are in the catalogs, and ``NUM_CLASSES`` 0 has become the
+        number that they have.
 
     Raises:
-        ConfigError: a file, key, value or name in it is wrong.
+        ConfigError: a file, key, value or name in it is wrong, or the device is not there.
         UserError: the classes cannot be counted.
     """
     cfg = get_cfg()
@@ -54,7 +53,7 @@ def setup_cfg(
         names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
         cfg.MODEL.OneNet.NUM_CLASSES = count_classes(names)
     check_names(cfg)
-    _fall_back_to_cpu(cfg)
+    choose_device(cfg)
     cfg.freeze()
     return cfg
 
@@ -77,20 +76,6 @@ def _check_name(key: str, name: str, valid: Iterable) -> None:
     names = [item if isinstance(item, str) else item[0] for item in valid]
     if name not in names:
         raise ConfigError(f'{key}: unknown name "{name}".{nearest(name, names)}')
-
-
-def _fall_back_to_cpu(cfg: CfgNode) -> None:
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        _warn_once("No GPU is available: running on the CPU.")
-        cfg.MODEL.DEVICE = "cpu"
-    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
-        _warn_once("SOLVER.AMP.ENABLED needs a GPU: training in float32.")
-        cfg.SOLVER.AMP.ENABLED = False
-
-
-def _warn_once(message: str) -> None:
-    """Programs that compare configs read many of them."""
-    log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> None:

@@ -15,6 +15,7 @@ _DETECTRON2_URL_PATH = "detectron2/"
 _SUFFIXES = (".pth", ".pkl")
 _CONVERTED = re.compile(r"torchvision-R-(\d+)\.pkl")  # as the recipes call ImageNet weights
 _CACHE = "~/.torch/iopath_cache"  # of iopath, unless $FVCORE_CACHE is set
+_IMAGENET = "ImageNetPretrained"  # in the URLs of Detectron2's backbones
 
 
 def locate_weights(path: str) -> str:
@@ -49,6 +50,27 @@ def _advice(path: str) -> str:
     there = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
     weights = [file for file in there if file.endswith(_SUFFIXES)]
     return nearest(name, weights) if weights else ""
+
+
+def check_named_detector(path: str) -> None:
+    """Refuse what is no trained detector by its name already, before it is downloaded.
+
+    Args:
+        path: ``MODEL.WEIGHTS``.
+
+    Raises:
+        UserError: it is empty, or the URL of a classification network.
+    """
+    if not path or _IMAGENET in path:
+        raise no_detector(path)
+
+
+def no_detector(path: str) -> UserError:
+    """The error where weights of a whole detector are needed, and ``path`` holds none."""
+    return UserError(
+        f'MODEL.WEIGHTS "{path}" is no trained detector, at most a backbone; end the command with '
+        "MODEL.WEIGHTS model.pth"
+    )
 
 
 def same_file(path: str, other: str | None) -> bool:

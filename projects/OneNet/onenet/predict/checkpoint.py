@@ -10,7 +10,7 @@ from torch import nn
 
 from ..data import label_names
 from ..engine.checkpoint import Checkpointer
-from ..errors import ConfigError, UserError
+from ..errors import ConfigError
 from .model_card import CHANNEL_ORDERS, ModelCard
 
 
@@ -20,13 +20,8 @@ def load_detector(cfg: CfgNode) -> nn.Module:
     Raises:
         UserError: there are no weights of a whole detector, or they do not fit.
     """
-    if not cfg.MODEL.WEIGHTS or "ImageNetPretrained" in cfg.MODEL.WEIGHTS:
-        raise UserError(
-            f'MODEL.WEIGHTS "{cfg.MODEL.WEIGHTS}" is no trained detector; end the command with '
-            "MODEL.WEIGHTS model.pth"
-        )
     model = build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    Checkpointer(model, need_detector=True).load(cfg.MODEL.WEIGHTS)
     return model.eval()
 
 
