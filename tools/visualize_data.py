@@ -8,25 +8,27 @@ tools/visualize_data.py --config-file configs/onenet_R50.yaml --output-dir outpu
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
+from assigners import add_assigners_config
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.data.detection_utils import convert_image_to_rgb, read_image
-from detectron2.utils.visualizer import VisImage, Visualizer
-from onenet.data import build_train_loader, check_datasets_available
-from onenet.engine import setup_cfg
+from detectron2.data import DatasetCatalog
+from detectron2.data.detection_utils import annotations_to_instances, read_image
+from onenet.data import build_train_loader, check_datasets_available, class_names, label_names
+from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
-from onenet.errors import UserError
+from onenet.errors import ConfigError
+from onenet.visualization import draw_truth, input_image
+from PIL import Image
 from tqdm import tqdm
 
-Picture = tuple[str, VisImage]  # file name and drawing
+Picture = tuple[str, np.ndarray]  # file name and drawing
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,32 +53,40 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def draw_annotations(name: str, scale: float) -> Iterator[Picture]:
     """The images of a registered dataset with their annotations."""
     check_datasets_available([name])
-    records, metadata = DatasetCatalog.get(name), MetadataCatalog.get(name)
-    return ((Path(r["file_name"]).stem, draw_record(r, metadata, scale)) for r in records)
+    records = DatasetCatalog.get(name)
+    names = class_names(name) or numbers(records)
+    return ((Path(r["file_name"]).stem, draw_record(r, names, scale)) for r in records)
 
 
-def draw_record(record: dict, metadata: Metadata, scale: float) -> VisImage:
+def numbers(records: Sequence[dict]) -> list[str]:
+    """What stands for the names of classes where a dataset does not tell them."""
+    classes = [one["category_id"] for record in records for one in record["annotations"]]
+    return list(map(str, range(max(classes, default=0) + 1)))
+
+
+def draw_record(record: dict, names: Sequence[str], scale: float) -> np.ndarray:
     """One image with its annotations."""
     image = read_image(record["file_name"], "RGB")
-    return Visualizer(image, metadata, scale=scale).draw_dataset_dict(record)
+    boxes = [
+        {key: one[key] for key in ("bbox", "bbox_mode", "category_id")}
+        for one in record["annotations"]
+    ]
+    return draw_truth(image, annotations_to_instances(boxes, image.shape[:2]), names, scale)
 
 
 def draw_samples(cfg: CfgNode, scale: float) -> Iterator[Picture]:
     """Training samples after augmentation, without end."""
-    batches, metadata = build_train_loader(cfg), MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    if not cfg.DATASETS.TRAIN:
+        raise ConfigError("DATASETS.TRAIN names no dataset.")
+    check_datasets_available(cfg.DATASETS.TRAIN)
+    names = label_names(cfg.DATASETS.TRAIN, cfg.MODEL.OneNet.NUM_CLASSES)
+    samples = chain.from_iterable(build_train_loader(cfg))
     return (
-        (f"{index:04d}", draw_sample(sample, cfg.INPUT.FORMAT, metadata, scale))
-        for index, sample in enumerate(chain.from_iterable(batches))
-    )
-
-
-def draw_sample(sample: dict, image_format: str, metadata: Metadata, scale: float) -> VisImage:
-    """One training sample with its boxes and classes."""
-    image = convert_image_to_rgb(sample["image"].permute(1, 2, 0), image_format)
-    truth = sample["instances"]
-    labels = [metadata.thing_classes[i] for i in truth.gt_classes]
-    return Visualizer(image, metadata, scale=scale).overlay_instances(
-        boxes=truth.gt_boxes, labels=labels
+        (
+            f"{index:04d}",
+            draw_truth(input_image(sample, cfg.INPUT.FORMAT), sample["instances"], names, scale),
+        )
+        for index, sample in enumerate(samples)
     )
 
 
@@ -86,16 +96,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.dataset:
         pictures = draw_annotations(args.dataset, args.scale)
     else:
-        cfg = setup_cfg(args.config_file, [*args.opts, "DATALOADER.NUM_WORKERS", "0"])
+        opts = [*args.opts, "DATALOADER.NUM_WORKERS", "0"]
+        cfg = setup_cfg(args.config_file, opts, add_configs=[add_assigners_config])
         pictures = draw_samples(cfg, args.scale)
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    for name, drawing in tqdm(islice(pictures, args.max_images), unit="image"):
-        drawing.save(str(args.output_dir / f"{name}.png"))
+    for name, picture in tqdm(islice(pictures, args.max_images), unit="image"):
+        Image.fromarray(picture).save(args.output_dir / f"{name}.png")
     print(f"Pictures are in {args.output_dir}")
 
 
 if __name__ == "__main__":
-    try:
+    with exit_on_user_error():
         main()
-    except UserError as error:
-        sys.exit(f"error: {error}")

@@ -11,7 +11,9 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-TOOL = Path(__file__).parents[2] / "tools" / "visualize_data.py"
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "visualize_data.py"
+DIGITS = ROOT / "configs" / "digits" / "onenet_R18_digits.yaml"
 
 CONFIG = """
 MODEL: {OneNet: {NUM_CLASSES: 2}}
@@ -66,13 +68,26 @@ def test_training_samples_are_drawn(run, two_images, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["--dataset", "--config-file"])
-def test_mistakes_are_one_line_and_leave_no_folder(run, tmp_path, source):
+def test_mistakes_are_one_line_and_leave_no_folder(run, tmp_path, capsys, source):
     value = "two_image"
     if source == "--config-file":
         value = tmp_path / "config.yaml"
         value.write_text(CONFIG)  # its dataset is not registered here
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         run(source, value, "--output-dir", tmp_path / "pictures")
-    assert caught.value.code.startswith('error: unknown dataset "two_image')
-    assert "\n" not in caught.value.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: unknown dataset "two_image')
     assert not (tmp_path / "pictures").exists()
+
+
+def test_nothing_to_train_on_is_told(run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("--output-dir", tmp_path, "--config-file", DIGITS, "DATASETS.TRAIN", "()")
+    assert "error: DATASETS.TRAIN names no dataset" in capsys.readouterr().err
+
+
+def test_a_dataset_without_class_names_has_numbers(run, two_images, tmp_path):
+    MetadataCatalog.remove(two_images)
+    run("--dataset", two_images, "--output-dir", tmp_path / "out")
+    first, second = (cv2.imread(str(tmp_path / "out" / f"image{i}.png")) for i in range(2))
+    assert (first != second).any()

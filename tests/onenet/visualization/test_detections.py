@@ -9,6 +9,7 @@ from onenet.visualization import (
     best_f1_threshold,
     correct_detections,
     draw_detections,
+    draw_truth,
     nth_color,
     scene_sheet,
 )
@@ -134,3 +135,12 @@ def test_nothing_found_has_no_threshold():
     threshold, f1 = best_f1_threshold(matches([], [], [LEFT]))
     assert threshold != threshold
     assert f1 == 0
+
+
+def test_names_in_another_script_differ(caplog):
+    image = np.zeros((96, 96, 3), np.uint8)
+    boxes, objects = [[10, 20, 60, 70]], truth([[10, 20, 60, 70]], [0], (96, 96))
+    for draw, content in ((draw_detections, found(boxes, [0], [0.9])), (draw_truth, objects)):
+        first, second = (draw(image, content, [name]) for name in ("\ue123", "\ue124"))
+        assert (first != second).any()
+    assert "\ue123" in caplog.text and "\ue124" in caplog.text

@@ -34,7 +34,7 @@ def choose_device(cfg: CfgNode) -> None:
 
 
 def available_devices() -> list[str]:
-    """What ``MODEL.DEVICE`` may be here: "cpu", then "cuda", "cuda:0", ... or what else there is."""
+    """What ``MODEL.DEVICE`` may be here: "cpu", and "cuda", "cuda:0" or what else there is."""
     if not torch.accelerator.is_available():
         return ["cpu"]
     kind = torch.accelerator.current_accelerator().type

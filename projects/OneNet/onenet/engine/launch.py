@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 import torch.distributed as dist
 from detectron2 import engine
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch.distributed.elastic.utils.distributed import get_free_port
 from torch.multiprocessing import ProcessExitedException, start_processes
 
@@ -28,6 +30,7 @@ Main = Callable[[CfgNode, Namespace], Any]
 
 # What torchrun tells a process. Other schedulers set the first two as well, for machines.
 TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
+PATIENCE = 10  # seconds in which a launcher ends the processes that are left when one has failed
 
 
 def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
@@ -186,7 +189,16 @@ def _run_unless_alone(launcher: int, main: Main, cfg: CfgNode, args: Namespace) 
 
 def _run(main: Main, cfg: CfgNode, args: Namespace) -> None:
     with exit_on_user_error():
-        main(cfg, args)
+        try:
+            main(cfg, args)
+        except UserError:
+            raise
+        except Exception:
+            if comm.get_world_size() > 1:
+                # It may be that another process is gone, which has told why: then the launcher
+                # ends this one meanwhile.
+                time.sleep(PATIENCE)
+            raise
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from .assignment_probe import AssignmentProbe, build_probe
 from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
+from .divergence import divergence
 from .hooks import AssignmentStatistics, MeanStepTime, unwrapped
 from .initial_weights import InitialWeights
 from .metrics_file import was_evaluated
@@ -96,6 +97,19 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
                 if isinstance(hook, AssignmentProbe | EvalHook | BestCheckpoint):
                     hook.after_step()
             self.iter = self.start_iter
+
+    def run_step(self) -> None:
+        """Run an iteration.
+
+        Raises:
+            UserError: the loss is infinite or NaN. The main process alone looks at it.
+        """
+        try:
+            super().run_step()
+        except FloatingPointError:
+            saved = self.checkpointer.has_checkpoint()
+            last = self.checkpointer.get_checkpoint_file() if saved else ""
+            raise divergence(self.cfg, self.iter, last) from None
 
     def _lost_an_evaluation(self) -> bool:
         """Whether one was due after the checkpoint; the same answer in all processes."""

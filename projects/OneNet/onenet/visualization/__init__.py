@@ -4,7 +4,7 @@ from ..positives import PositiveSamples, positive_samples
 from .assignment import draw_positive_samples, positives_figure
 from .comparison import Panel, comparison_figure, draw_assignment
 from .curves import plot_curves
-from .detections import Scene, correct_detections, draw_detections, scene_sheet
+from .detections import Scene, correct_detections, draw_detections, draw_truth, scene_sheet
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
 from .gallery import draw_gallery, gallery_files, input_image
 from .operating_point import best_f1_threshold
@@ -26,6 +26,7 @@ __all__ = [
     "draw_detections",
     "draw_gallery",
     "draw_positive_samples",
+    "draw_truth",
     "gallery_files",
     "input_image",
     "load_moment",

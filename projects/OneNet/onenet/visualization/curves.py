@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from .draw import new_figure
+from .fonts import legible
 
 TOTAL = "total_loss"
 AP_CURVES = {"bbox/AP": ("without NMS", "-o"), "bbox_nms/AP": ("with NMS", "--s")}
@@ -26,7 +27,7 @@ def plot_curves(records: Records, title: str = "") -> Figure:
     """
     figure = new_figure(1200, 480)
     figure.set_layout_engine("constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(legible(title), fontsize=12)
     losses, ap = figure.subplots(1, 2, sharex=True)
     _plot_losses(losses, records)
     _plot_ap(ap, records)

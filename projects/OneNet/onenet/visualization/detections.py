@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..evaluation.diagnosis import MATCH_IOU
 from .draw import draw_boxes, new_figure, nth_color, panel_grid, show_image, to_array
+from .fonts import legible, legible_names
 
 _FONT_SHARE = 0.02  # font size as a share of the picture's side
 _FONT_RANGE = (7.0, 16.0)  # points
@@ -50,14 +51,37 @@ def draw_detections(
     Returns:
         (scale * H, scale * W, 3) uint8, RGB.
     """
+    ax, font_size = _enlarged(image, scale)
+    draw_found(ax, detections, class_names, font_size=font_size)
+    return to_array(ax.figure)
+
+
+def draw_truth(
+    image: np.ndarray, truth: Instances, class_names: Sequence[str], scale: float = 1.0
+) -> np.ndarray:
+    """Draw ground truths on an image, as :func:`draw_detections` draws detections.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        truth: on the CPU, with ``gt_boxes`` and ``gt_classes``.
+        class_names: of the dataset.
+        scale: enlargement.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8, RGB.
+    """
+    ax, font_size = _enlarged(image, scale)
+    _draw_objects(ax, truth, class_names, font_size=font_size)
+    return to_array(ax.figure)
+
+
+def _enlarged(image: np.ndarray, scale: float) -> tuple[Axes, float]:
+    """A figure of the image alone, and the font size that suits it."""
     height, width = (max(1, round(scale * side)) for side in image.shape[:2])
-    figure = new_figure(width, height)
-    ax = figure.add_axes((0, 0, 1, 1))
+    ax = new_figure(width, height).add_axes((0, 0, 1, 1))
     show_image(ax, image)
     ax.set_aspect("auto")  # rounding must not leave a margin
-    font_size = float(np.clip(_FONT_SHARE * np.sqrt(height * width), *_FONT_RANGE))
-    draw_found(ax, detections, class_names, font_size=font_size)
-    return to_array(figure)
+    return ax, float(np.clip(_FONT_SHARE * np.sqrt(height * width), *_FONT_RANGE))
 
 
 def correct_detections(
@@ -101,10 +125,8 @@ def _draw_pair(axes: Sequence[Axes], scene: Scene, class_names: Sequence[str]) -
     left, right = axes
     for ax in axes:
         show_image(ax, scene.image)
-    classes = scene.truth.gt_classes.tolist()
-    boxes = scene.truth.gt_boxes.tensor.numpy()
-    draw_boxes(left, boxes, list(map(nth_color, classes)), [class_names[c] for c in classes])
-    left.set_title(f"{scene.name}: ground truth", fontsize=10, loc="left", pad=4)
+    _draw_objects(left, scene.truth, class_names)
+    left.set_title(f"{legible(scene.name)}: ground truth", fontsize=10, loc="left", pad=4)
 
     correct = correct_detections(scene.detections, scene.truth)
     draw_found(right, scene.detections[~correct], class_names, line_style=(0, (2, 1.5)))
@@ -116,9 +138,16 @@ def _draw_pair(axes: Sequence[Axes], scene: Scene, class_names: Sequence[str]) -
     right.set_title(title, fontsize=10, loc="left", pad=4)
 
 
+def _draw_objects(ax: Axes, truth: Instances, class_names: Sequence[str], **style) -> None:
+    names, classes = legible_names(class_names), truth.gt_classes.tolist()
+    boxes, labels = truth.gt_boxes.tensor.numpy(), [names[c] for c in classes]
+    draw_boxes(ax, boxes, list(map(nth_color, classes)), labels, **style)
+
+
 def draw_found(ax: Axes, found: Instances, class_names: Sequence[str], **style) -> None:
     """Draw detections with class and score on an image that is there, in ``style`` of boxes."""
     found = found[found.scores.argsort()]  # the best in front
     classes, scores = found.pred_classes.tolist(), found.scores.tolist()
-    labels = [f"{class_names[c]} {score:.2f}" for c, score in zip(classes, scores, strict=True)]
+    names = legible_names(class_names)
+    labels = [f"{names[c]} {score:.2f}" for c, score in zip(classes, scores, strict=True)]
     draw_boxes(ax, found.pred_boxes.tensor.numpy(), list(map(nth_color, classes)), labels, **style)

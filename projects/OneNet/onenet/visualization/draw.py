@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from .fonts import legible
+
 Color = str  # as matplotlib has it
 
 DPI = 100
@@ -122,7 +124,8 @@ def panel_grid(
         axes[row, column].set_axis_off()
     if lines:
         bottom = (GAP + footer) / height
-        figure.text(GAP / width, bottom, caption, va="bottom", fontsize=10.5, linespacing=1.4)
+        style = {"va": "bottom", "fontsize": 10.5, "linespacing": 1.4}
+        figure.text(GAP / width, bottom, legible(caption), **style)
     return figure, axes
 
 
