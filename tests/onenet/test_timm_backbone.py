@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from detectron2.modeling import build_backbone, build_model
+from onenet.engine import check_weights
 from onenet.errors import ConfigError, UserError
 
 timm = pytest.importorskip("timm")
@@ -93,6 +94,14 @@ def test_local_weights(timm_cfg, tmp_path, suffix):
         save_file(expected, path)
     loaded = build_backbone(timm_cfg("CenterNet", "MODEL.TIMM.WEIGHTS", path)).body.state_dict()
     assert loaded and all(value.equal(expected[key]) for key, value in loaded.items())
+
+
+def test_checking_local_weights_beforehand_is_quiet(timm_cfg, tmp_path, recwarn):
+    path = str(tmp_path / "weights.pth")
+    torch.save(timm.create_model(NAME).state_dict(), path)
+    recwarn.clear()
+    check_weights(timm_cfg("CenterNet", "MODEL.TIMM.WEIGHTS", path))
+    assert not recwarn.list
 
 
 def test_a_trained_detector_does_not_ask_for_them(timm_cfg):

@@ -13,7 +13,7 @@ def test_passes_and_leaves_nothing(digits_cfg, caplog):
     digits_cfg.DATASETS.TEST = digits_cfg.DATASETS.TRAIN
     with caplog.at_level(logging.INFO):
         check_run(digits_cfg)
-        check_run(digits_cfg, eval_only=True, resume=True)
+        check_run(digits_cfg, resume=True)
     assert not Path(digits_cfg.OUTPUT_DIR).exists()
     assert not caplog.records
 
@@ -49,7 +49,21 @@ def test_mistakes_are_told_in_one_line_before_any_output(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_eval_only_needs_test_data_alone(digits_cfg):
+@pytest.fixture
+def save_weights(digits_cfg, tmp_path):
+    """Save what begins so of a model's weights, and name the file as MODEL.WEIGHTS."""
+
+    def save(prefix="", cfg=digits_cfg):
+        path = str(tmp_path / "weights.pth")
+        weights = build_model(cfg).state_dict()
+        torch.save({"model": {n: w for n, w in weights.items() if n.startswith(prefix)}}, path)
+        digits_cfg.MODEL.WEIGHTS = path
+
+    return save
+
+
+def test_eval_only_needs_test_data_alone(digits_cfg, save_weights):
+    save_weights()
     digits_cfg.DATASETS.TEST, digits_cfg.DATASETS.TRAIN = digits_cfg.DATASETS.TRAIN, ("nowhere",)
     check_run(digits_cfg, eval_only=True)
     digits_cfg.DATASETS.TEST = ()
@@ -57,9 +71,28 @@ def test_eval_only_needs_test_data_alone(digits_cfg):
         check_run(digits_cfg, eval_only=True)
 
 
-def test_weights_of_another_model(digits_cfg, tiny_cfg, tmp_path):
-    digits_cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
-    torch.save(build_model(tiny_cfg()).state_dict(), digits_cfg.MODEL.WEIGHTS)
+@pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])
+def test_eval_only_needs_trained_weights(digits_cfg, monkeypatch, weights):
+    digits_cfg.DATASETS.TEST, digits_cfg.MODEL.WEIGHTS = digits_cfg.DATASETS.TRAIN, weights
+    for resume in (False, True):
+        with pytest.raises(UserError, match=f'MODEL.WEIGHTS "{weights}" is no trained detector'):
+            check_run(digits_cfg, eval_only=True, resume=resume)
+    monkeypatch.setattr(META_ARCH_REGISTRY, "get", lambda name: None)  # it cannot be built
+    with pytest.raises(UserError, match="is no trained detector"):
+        check_run(digits_cfg, eval_only=True)
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_eval_only_needs_more_than_a_backbone(digits_cfg, save_weights, allow_partial):
+    digits_cfg.DATASETS.TEST = digits_cfg.DATASETS.TRAIN
+    save_weights("backbone.")
+    check_run(digits_cfg)
+    with pytest.raises(UserError, match=r'weights.pth" is no trained detector'):
+        check_run(digits_cfg, eval_only=True, allow_partial=allow_partial)
+
+
+def test_weights_of_another_model(digits_cfg, tiny_cfg, save_weights):
+    save_weights(cfg=tiny_cfg())
     with pytest.raises(UserError, match=r"another model[\s\S]*head.cls_score.weight"):
         check_run(digits_cfg)
     check_run(digits_cfg, allow_partial=True)

@@ -151,3 +151,17 @@ def test_a_process_that_is_killed_ends_the_run():
     assert done.returncode == 1
     assert "error: process 1 terminated with signal SIGKILL" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_loss_that_is_not_finite_in_one_process_ends_the_run_with_one_line(configs):
+    folder, made = configs
+    cfg = made["mincost"].clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(folder / "diverges")
+    cfg.SOLVER.MAX_ITER = 50
+    (folder / "diverges.yaml").write_text(cfg.dump())
+    done = run(f"{__package__}.diverging_process", str(folder / "diverges.yaml"))
+    assert done.returncode == 1
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert "NaN in iteration 2 of 50" in error
+    assert "Traceback" not in done.stdout + done.stderr

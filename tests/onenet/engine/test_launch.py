@@ -51,6 +51,22 @@ def test_other_errors_keep_their_traceback():
         1 / 0  # noqa: B018
 
 
+@pytest.mark.parametrize(("error", "waits"), [(ValueError, True), (UserError, False)])
+def test_a_process_that_may_have_failed_for_another_waits_to_be_ended(monkeypatch, error, waits):
+    """What it would print hides the message of the one that failed first."""
+
+    def main(cfg, args):
+        raise error("the other one does not answer")
+
+    slept = []
+    monkeypatch.setattr(launch_module.time, "sleep", slept.append)
+    for processes in (1, 2):
+        monkeypatch.setattr(launch_module.comm, "get_world_size", lambda n=processes: n)
+        with pytest.raises((SystemExit, ValueError)):
+            launch_module._run(main, None, None)
+    assert slept == [launch_module.PATIENCE] * waits
+
+
 @pytest.mark.parametrize("error", [UserError, ValueError])
 def test_the_training_loop_logs_tracebacks_of_bugs_only(caplog, error):
     class Loop(TrainerBase):
@@ -68,6 +84,18 @@ def test_one_process_is_this_one(tiny_cfg, capsys):
     with pytest.raises(SystemExit):
         launch(raise_user_error, tiny_cfg(), arguments(message="from the process"))
     assert capsys.readouterr().err == "error: from the process\n"
+
+
+@pytest.fixture
+def torchrun_of(monkeypatch):
+    """Make the environment that of the second of some processes of one machine."""
+
+    def pretend(processes):
+        values = (processes, 1, processes, 1)
+        for name, value in zip(TORCHRUN, map(str, values), strict=True):
+            monkeypatch.setenv(name, value)
+
+    return pretend
 
 
 @pytest.fixture
@@ -92,9 +120,22 @@ def test_on_gpus_detectron2_starts_the_processes(two_gpus):
 
 def test_more_gpus_than_there_are(two_gpus):
     cfg, calls = two_gpus
-    with pytest.raises(UserError, match="--num-gpus 3: there are only 2 here"):
+    with pytest.raises(UserError, match="--num-gpus 3: there are only 2 GPUs here"):
         launch(raise_user_error, cfg, arguments(num_gpus=3))
     assert not calls
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_a_device_of_one_process(two_gpus, torchrun_of, device):
+    cfg, _ = two_gpus
+    cfg.MODEL.DEVICE = device
+    assert count_processes(cfg, arguments()) == 1
+    for flags in ({"num_gpus": 2}, {"num_machines": 2}):
+        with pytest.raises(UserError, match=f'MODEL.DEVICE "{device}" is for one process'):
+            count_processes(cfg, arguments(**flags))
+    torchrun_of(2)
+    with pytest.raises(UserError, match=f'MODEL.DEVICE "{device}" is for one process'):
+        count_processes(cfg, arguments())
 
 
 @pytest.mark.parametrize(("flags", "count"), [({}, 1), ({"num_gpus": 2, "num_machines": 3}, 6)])
@@ -180,10 +221,9 @@ def test_a_process_that_was_killed_is_named(two_gpus, monkeypatch, capsys):
 
 
 @pytest.fixture
-def torchrun(monkeypatch):
+def torchrun(torchrun_of):
     """The environment of the second of two processes."""
-    for name, value in zip(TORCHRUN, ("2", "1", "2", "1"), strict=True):
-        monkeypatch.setenv(name, value)
+    torchrun_of(2)
 
 
 def test_torchrun_says_how_many_processes_there_are(torchrun, tiny_cfg, two_gpus, monkeypatch):

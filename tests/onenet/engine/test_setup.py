@@ -1,10 +1,7 @@
-import logging
 import pickle
 from argparse import Namespace
-from collections import Counter
 
 import pytest
-import torch
 from detectron2.config import CfgNode
 from onenet import ConfigError, UserError
 from onenet.engine import setup_cfg, setup_run
@@ -66,22 +63,6 @@ def test_other_meta_architectures_need_no_names_of_onenet(tiny_cfg):
     cfg.MODEL.META_ARCHITECTURE = "RetinaNet"
     cfg.MODEL.OneNet.HEAD = "none of ours"
     check_names(cfg)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_falls_back_to_the_cpu_and_says_so_once(caplog, monkeypatch):
-    monkeypatch.setattr("detectron2.utils.logger._LOG_COUNTER", Counter())
-    with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            cfg = setup_cfg(opts=["MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", "True"])
-    assert cfg.MODEL.DEVICE == "cpu"
-    assert not cfg.SOLVER.AMP.ENABLED
-    assert len([r for r in caplog.records if "No GPU" in r.message]) == 1
-
-
-def test_the_cpu_is_nothing_to_warn_about(caplog):
-    setup_cfg(opts=ONENET)
-    assert not caplog.records
 
 
 def test_an_output_folder_that_cannot_be_made(tmp_path):

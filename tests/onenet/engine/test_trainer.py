@@ -139,3 +139,26 @@ def test_folders_that_differ_between_machines(cfg, monkeypatch):
     monkeypatch.setattr(comm, "all_gather", lambda start: [start, start + 2])
     with pytest.raises(UserError, match="OUTPUT_DIR .* is not the same folder"):
         Trainer(cfg).resume_or_load(resume=True)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_a_loss_that_is_not_finite_tells_what_to_try(cfg, clip):
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = clip
+    cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.CHECKPOINT_PERIOD = 1e-5, 7, 1
+    trainer = Trainer(cfg)
+
+    class Spoil(HookBase):
+        def before_step(self):
+            if self.trainer.iter == 2:
+                next(self.trainer.model.parameters()).data.fill_(float("nan"))
+
+    trainer.register_hooks([Spoil()])
+    with pytest.raises(UserError) as caught:
+        trainer.train()
+    message = str(caught.value)
+    assert "diverged" in message and "NaN in iteration 3 of 4" in message and "\n" not in message
+    assert "SOLVER.BASE_LR lower than 1e-05" in message
+    assert "more SOLVER.WARMUP_ITERS than 7" in message
+    assert ("SOLVER.CLIP_GRADIENTS.ENABLED True" in message) == (not clip)
+    assert f'"{cfg.OUTPUT_DIR}/model_0000001.pth"' in message
+    assert not Path(cfg.OUTPUT_DIR, "model_final.pth").exists()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import matplotlib
-from matplotlib.font_manager import findfont, fontManager
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ def _add_fallbacks(text: str) -> set[int]:
         The code points that no font has.
     """
     wanted = {ord(character) for character in text if not character.isspace()}
-    families = matplotlib.rcParams[_FALLBACKS]
-    absent = wanted.difference(*(_code_points(findfont(family)) for family in families))
+    used = (FontProperties(family=[family]) for family in matplotlib.rcParams[_FALLBACKS])
+    absent = wanted.difference(*(_code_points(findfont(font)) for font in used))
     fonts = _fonts() if absent else {}
     while absent:
         best = max(fonts, key=lambda name: len(fonts[name] & absent))
