@@ -14,8 +14,7 @@ MIN_AREA = 1e-7
 
 def box_area(boxes: Tensor) -> Tensor:
     """Area of (..., 4) boxes in square pixels, 0 for inverted boxes."""
-    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
-    return width * height
+    return _product(boxes[..., 2:] - boxes[..., :2])
 
 
 def box_centers(boxes: Tensor) -> Tensor:
@@ -58,11 +57,18 @@ def elementwise_iou_giou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]
     inner = inner - torch.maximum(boxes[..., :2], others[..., :2])
     outer = torch.maximum(boxes[..., 2:], others[..., 2:])
     outer = outer - torch.minimum(boxes[..., :2], others[..., :2])
-    intersection = inner.clamp(min=0).prod(dim=-1)
+    intersection = _product(inner)
     union = box_area(boxes) + box_area(others) - intersection
-    hull = outer.clamp(min=0).prod(dim=-1)
+    hull = _product(outer)
     iou = intersection / union.clamp(min=MIN_AREA)
     return iou, iou - (hull - union) / hull.clamp(min=MIN_AREA)
+
+
+def _product(extent: Tensor) -> Tensor:
+    """Width times height (...) of extents (..., 2), negative ones being 0."""
+    # Not `prod`: its backward pass asks how many factors are 0, and waits for the answer.
+    width, height = extent.clamp(min=0).unbind(-1)
+    return width * height
 
 
 def grid_points(height: int, width: int, stride: int, device: torch.device) -> Tensor:

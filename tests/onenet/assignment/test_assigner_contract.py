@@ -26,6 +26,8 @@ from onenet.criterion import CenternessLoss, Criterion, FocalLoss, L1GIoULoss
 from onenet.geometry import box_centers
 from onenet.heads.priors import level_and_stride, point_priors
 
+from ...waits import waits
+
 PAGE = Path(__file__).parents[3] / "docs/adding-an-assigner.md"
 HEADS = {"CenterNet": [4], "FCOS": [8, 16, 32, 64, 128], "RetinaNet": [8, 16, 32, 64, 128]}
 NUM_CLASSES = 5
@@ -289,6 +291,13 @@ def test_never_waits_for_the_device(head, name, options):
     for field in fields(Assignment):
         one, other = getattr(expected, field.name), getattr(result, field.name)
         assert getattr(one, "shape", one) == getattr(other, "shape", other), field.name
+
+
+@pytest.mark.parametrize("head, name, options", CASES)
+def test_reads_nothing_back(head, name, options):
+    assigner, data = build(head, name, options, max_pairs=20_000), scene(head)  # in pieces
+    allowed = ["cpu"] if "hungarian" in options else []
+    assert waits(lambda: run(assigner, data)) == allowed
 
 
 @pytest.mark.parametrize("head, name, options", CASES)

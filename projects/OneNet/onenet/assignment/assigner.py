@@ -22,7 +22,7 @@ class Assigner(nn.Module):
 
     An assigner is a pure function of its three arguments: it reads no config, knows no head, and
     computes no loss. It must not synchronise with the device (no ``.item()``, ``nonzero``, boolean
-    gather, ...), which running it on ``device="meta"`` proves.
+    gather, ...); the contract's test counts such calls, and runs it on ``device="meta"``.
     """
 
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

@@ -66,4 +66,5 @@ def centerness(points: Tensor, boxes: Tensor) -> Tensor:
     distances = encode_ltrb(points, boxes).clamp(min=0)
     near = torch.minimum(distances[..., :2], distances[..., 2:])
     far = torch.maximum(distances[..., :2], distances[..., 2:])
-    return (near / far.clamp(min=torch.finfo(far.dtype).tiny)).prod(dim=-1).sqrt()
+    horizontal, vertical = (near / far.clamp(min=torch.finfo(far.dtype).tiny)).unbind(-1)
+    return (horizontal * vertical).sqrt()

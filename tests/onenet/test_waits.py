@@ -1,0 +1,82 @@
+"""A training step never waits for the device: not in its forward pass, nor in its backward pass.
+
+Assigners alone are watched in test_assigner_contract.py.
+"""
+
+import warnings
+
+import assigners
+import pytest
+import torch
+from detectron2.modeling import build_model
+from onenet import ASSIGNER_REGISTRY
+
+from ..waits import waits
+
+HEADS = {
+    "plain": ("CenterNet",),
+    "deformable": ("CenterNet", "MODEL.OneNet.DCN", True),
+    "cascade": ("CenterNet", "MODEL.OneNet.NUM_STAGES", 3),
+    "centerness": ("CenterNet", "MODEL.OneNet.CENTERNESS", True),
+    "FCOS": ("FCOS",),
+    "FCOS centerness": ("FCOS", "MODEL.OneNet.CENTERNESS", True),
+    "RetinaNet": ("RetinaNet",),
+}
+
+
+@pytest.fixture
+def step(tiny_cfg, make_inputs):
+    """Make a function that does the forward and the backward pass of a training step."""
+
+    def make(head, *options):
+        cfg = tiny_cfg(head)
+        assigners.add_assigners_config(cfg)
+        cfg.merge_from_list(list(options))
+        model = build_model(cfg).train()
+        inputs = make_inputs()
+        for image in inputs:
+            image["ignore_boxes"] = torch.tensor([[2.0, 2, 40, 40]])
+        # Detectron2 pads by tensors of sizes, which are on the host whatever the device is.
+        images = model.preprocess_image(inputs)
+        model.preprocess_image = lambda _: images
+
+        def function():
+            losses = model(inputs)
+            assert all(loss.requires_grad for loss in losses.values())
+            sum(losses.values()).backward()
+
+        return function
+
+    return make
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_heads_and_losses(step, head):
+    assert waits(step(*HEADS[head])) == []
+
+
+@pytest.mark.parametrize("name", [name for name, _ in ASSIGNER_REGISTRY])
+def test_losses_of_what_any_assigner_made(step, name):
+    assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == []
+
+
+VALUES, MASK = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([True, False, True])
+WAITING = {
+    "item": lambda: VALUES[0].item(),
+    "if": lambda: bool(VALUES[0] > 0),
+    "mask": lambda: VALUES[MASK],
+    "assignment by mask": lambda: VALUES.clone().__setitem__(MASK, VALUES[:2]),
+    "repeat": lambda: VALUES.repeat_interleave(MASK.long()),
+    "unique": lambda: VALUES.unique(),
+    "list of tensors": lambda: torch.tensor([VALUES[0], VALUES[1]]),
+    "list": lambda: VALUES.tolist(),
+    "copy": lambda: VALUES.cpu(),
+    "backward": lambda: VALUES.clone().requires_grad_().prod(dim=-1).backward(),
+}
+
+
+@pytest.mark.parametrize("kind", WAITING)
+def test_each_kind_of_wait_is_seen(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert waits(WAITING[kind])

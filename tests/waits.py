@@ -1,0 +1,45 @@
+"""What the host of a GPU would wait for, counted on a CPU."""
+
+from torch.overrides import TorchFunctionMode
+from torch.profiler import ProfilerActivity, profile
+
+OPERATORS = {
+    "aten::_local_scalar_dense",  # .item(), if tensor:, int(tensor)
+    "aten::nonzero",  # indexing with a mask
+    "aten::masked_select",
+    "aten::repeat_interleave",
+    "aten::bincount",
+    "aten::equal",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+}
+CALLS = {"cpu", "tolist"}
+
+
+class Fetches(TorchFunctionMode):
+    """Collects the calls that bring a tensor to the host."""
+
+    def __init__(self):
+        self.names = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in CALLS:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def waits(function):
+    """Run a function and tell what the host would wait for.
+
+    Seen are operators whose results the host reads, or whose shapes depend on values, also where a
+    backward formula calls them (PyTorch hides those from a ``TorchDispatchMode``), and calls that
+    fetch a tensor. A copy to another device is no copy here: it fails on ``device="meta"``.
+
+    Returns:
+        Their names, one for each time.
+    """
+    with Fetches() as fetches, profile(activities=[ProfilerActivity.CPU]) as profiler:
+        function()
+    return fetches.names + [e.name for e in profiler.events() if e.name in OPERATORS]
