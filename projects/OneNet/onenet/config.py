@@ -89,8 +89,9 @@ def _add_assignment_config(onenet: CN) -> None:
     assigner = _child(onenet, "ASSIGNER")
     assigner.NAME = "MinCost"
     assigner.SOLVER = "argmin"  # MinCost: "argmin" (the paper) or "hungarian" (the released code)
-    # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once.
-    assigner.MAX_PAIRS = 1 << 18
+    # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once;
+    # 0 = by device: what the cache of a CPU holds, a share of a GPU's memory.
+    assigner.MAX_PAIRS = 0
 
 
 def _add_solver_config(cfg: CN) -> None:

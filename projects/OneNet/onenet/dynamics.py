@@ -17,6 +17,7 @@ from torch import Tensor
 from .assignment import Assigner, MinCost
 from .assignment.costs import class_cost
 from .assignment.min_cost import SOLVERS, WRONG_LEVEL_COST
+from .assignment.pieces import piece_size
 from .geometry import box_centers, encode_ltrb, gather_samples
 from .positives import PositiveSamples
 from .statistics import pair_quality
@@ -124,7 +125,7 @@ def describe_costs(samples: PositiveSamples, assigner: MinCost) -> Values:
     kept = assignment.positive[0].nonzero().flatten()  # a slot is a ground truth
     if not len(kept):
         return {}
-    step = max(1, assigner.max_pairs // len(priors))
+    step = piece_size(assigner.max_pairs, len(priors), kept.device)
     parts = [
         _costs_of(assigner, priors, predictions, _select(gt, piece), assignment.sample[0, piece])
         for piece in kept.split(step)

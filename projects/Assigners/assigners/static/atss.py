@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.levels import level_slices
+from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
 from torch import Tensor
@@ -42,13 +43,14 @@ class ATSS(Assigner):
     """
 
     @configurable
-    def __init__(self, *, topk: int = 9, max_pairs: int = 1 << 18):
+    def __init__(self, *, topk: int = 9, max_pairs: int = 0):
         """Choose how many candidates a ground truth has.
 
         Args:
             topk: candidate locations of a ground truth on each level.
             max_pairs: at most this many (sample, ground truth) distances are in memory at once, or
-                one ground truth's of each image if that is more. The result does not depend on it.
+                one ground truth's of each image if that is more. The result does not depend on it;
+                0 = by device.
 
         Raises:
             ConfigError: ``topk`` is not positive.
@@ -57,7 +59,7 @@ class ATSS(Assigner):
         if topk < 1:
             raise ConfigError(f"MODEL.OneNet.ASSIGNER.ATSS.TOPK must be positive, got {topk}.")
         self.topk = topk
-        self.max_pairs = max_pairs
+        self.max_pairs = check_max_pairs(max_pairs)
 
     @classmethod
     def from_config(cls, cfg):
@@ -124,7 +126,7 @@ def nearest_points(points: Tensor, centers: Tensor, count: int, max_pairs: int) 
         points: (n, 2).
         centers: (B, G, 2).
         count: how many; all n if there are fewer.
-        max_pairs: how many distances may be in memory at once.
+        max_pairs: how many distances may be in memory at once; 0 = by device.
 
     Returns:
         (B, G, min(count, n)) int64, indices into the points.
@@ -138,7 +140,7 @@ def nearest_points(points: Tensor, centers: Tensor, count: int, max_pairs: int) 
     filler = group_size * num_groups - num_points
     points = F.pad(points, (0, 0, 0, filler), value=torch.inf)
 
-    step = max(1, max_pairs // (len(centers) * len(points)))
+    step = piece_size(max_pairs, len(centers) * len(points), points.device)
     least = [
         _squared_distance(points, piece).unflatten(-1, (group_size, num_groups)).amin(dim=2)
         for piece in centers.split(step, dim=1)

@@ -16,6 +16,7 @@ from onenet.assignment.levels import (
     level_slices,
     ranges_of_levels,
 )
+from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import elementwise_iou_giou
 from torch import Tensor
@@ -81,7 +82,7 @@ class CenterNet(Assigner):
         *,
         size_ranges: SizeRanges = ANY_SIZE,
         min_overlap: float = 0.7,
-        max_pairs: int = 1 << 18,
+        max_pairs: int = 0,
     ):
         """Choose the levels and the width of the Gaussians.
 
@@ -89,7 +90,8 @@ class CenterNet(Assigner):
             size_ranges: smallest and largest size in pixels for each level, ascending.
             min_overlap: the radius is the shift of both corners that leaves this IoU, in (0, 1).
             max_pairs: at most this many (location, ground truth) pairs are in memory at once, or
-                one ground truth of each image if that is more. The result does not depend on it.
+                one ground truth of each image if that is more. The result does not depend on it;
+                0 = by device.
 
         Raises:
             ConfigError: a value out of its range.
@@ -103,7 +105,7 @@ class CenterNet(Assigner):
             )
         self.size_ranges = size_ranges
         self.min_overlap = min_overlap
-        self.max_pairs = max_pairs
+        self.max_pairs = check_max_pairs(max_pairs)
 
     @classmethod
     def from_config(cls, cfg):
@@ -187,7 +189,7 @@ class CenterNet(Assigner):
         row = row + gt.labels[..., None] * num_locations
 
         weight = across.new_ones(batch, num_classes * num_locations)
-        step = max(1, self.max_pairs // (batch * len(offset) ** 2))
+        step = piece_size(self.max_pairs, batch * len(offset) ** 2, weight.device)
         for start in range(0, gt.labels.shape[1], step):
             piece = slice(start, start + step)
             index = row[:, piece, :, None] + column[:, piece, None]

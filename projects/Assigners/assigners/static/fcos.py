@@ -12,6 +12,7 @@ from onenet.assignment.levels import (
     level_slices,
     ranges_of_levels,
 )
+from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
@@ -49,7 +50,7 @@ class FCOS(Assigner):
         size_ranges: SizeRanges = ANY_SIZE,
         center_sampling: bool = True,
         radius: float = 1.5,
-        max_pairs: int = 1 << 18,
+        max_pairs: int = 0,
     ):
         """Choose where a ground truth has its positives.
 
@@ -58,7 +59,8 @@ class FCOS(Assigner):
             center_sampling: candidates lie near the centre, not anywhere in the box.
             radius: how near, in strides of the level.
             max_pairs: at most this many (sample, ground truth) pairs are in memory at once, or one
-                sample's if that is more. The result does not depend on it.
+                sample's if that is more. The result does not depend on it;
+                0 = by device.
 
         Raises:
             ConfigError: a radius that is not positive, or size ranges that do not ascend.
@@ -73,7 +75,7 @@ class FCOS(Assigner):
         self.size_ranges = size_ranges
         self.center_sampling = center_sampling
         self.radius = radius
-        self.max_pairs = max_pairs
+        self.max_pairs = check_max_pairs(max_pairs)
 
     @classmethod
     def from_config(cls, cfg):
@@ -102,7 +104,7 @@ class FCOS(Assigner):
 
     def _pieces(self, priors: Priors, num_gt: int):
         """Points (r, 2), stride () and size range of samples of one level."""
-        step = max(1, self.max_pairs // num_gt)
+        step = piece_size(self.max_pairs, num_gt, priors.points.device)
         ranges = ranges_of_levels(self.size_ranges, priors)
         for level, size_range in zip(level_slices(priors), ranges, strict=True):
             for points in priors.points[level].split(step):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError, nearest
 from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
@@ -64,7 +65,7 @@ class MaxIoU(Assigner):
         low_quality: bool = True,
         min_pos_iou: float = 0.0,
         all_ties: bool = True,
-        max_pairs: int = 1 << 18,
+        max_pairs: int = 0,
     ):
         """Choose the thresholds.
 
@@ -75,7 +76,8 @@ class MaxIoU(Assigner):
             min_pos_iou: its threshold.
             all_ties: take every best sample in step 3.
             max_pairs: at most this many (sample, ground truth) pairs are in memory at once, or one
-                sample's if that is more. The result does not depend on it.
+                sample's if that is more. The result does not depend on it;
+                0 = by device.
 
         Raises:
             ConfigError: a threshold out of range, or ``neg_iou`` above ``pos_iou``.
@@ -95,7 +97,7 @@ class MaxIoU(Assigner):
         self.low_quality = low_quality
         self.min_pos_iou = min_pos_iou
         self.all_ties = all_ties
-        self.max_pairs = max_pairs
+        self.max_pairs = check_max_pairs(max_pairs)
 
     @classmethod
     def from_config(cls, cfg):
@@ -176,7 +178,7 @@ class PairwiseIoU:
         Args:
             boxes: (R, 4), the same for every image.
             gt: G ground truths of B images; invalid ones overlap nothing.
-            max_pairs: how many pairs a piece has.
+            max_pairs: how many pairs a piece has; 0 = by device.
         """
         self.sides = boxes.t().contiguous()
         self.area = box_area(boxes)
@@ -184,7 +186,7 @@ class PairwiseIoU:
         self.gt_sides = [side[..., None] for side in gt_boxes.unbind(-1)]
         # At least one of two areas is that large, and so is the union.
         self.gt_area = box_area(gt_boxes).clamp_(min=MIN_AREA)[..., None]
-        self.step = max(1, max_pairs // gt.valid.numel())
+        self.step = piece_size(max_pairs, gt.valid.numel(), boxes.device)
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Pieces of the samples.

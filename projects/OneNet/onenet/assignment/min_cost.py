@@ -15,12 +15,15 @@ from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
 from .hungarian import solve_hungarian
 from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
+from .pieces import check_max_pairs, piece_size
 from .selection import smallest
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
 NON_FINITE_COST = 1e8
 # Added where a ground truth does not belong on the level of the sample; the reference's number.
 WRONG_LEVEL_COST = 9999.0
+# Pieces are merged once they hold more than this times what is asked for; one by one is slower.
+MERGE_ABOVE = 2
 
 SOLVERS = ("argmin", "hungarian")
 LOCATIONS = ("predictions", "priors")
@@ -61,7 +64,7 @@ class MinCost(Assigner):
         solver: str = "argmin",
         location: str = "predictions",
         size_ranges: SizeRanges = ANY_SIZE,
-        max_pairs: int = 1 << 18,
+        max_pairs: int = 0,
     ):
         """
         Args:
@@ -72,16 +75,14 @@ class MinCost(Assigner):
             size_ranges: smallest and largest size in pixels for each level of a pyramid of points,
                 with "priors".
             max_pairs: the cost of at most this many (sample, ground truth) pairs is in memory at
-                once. The result does not depend on it.
+                once. The result does not depend on it; 0 = by device.
 
         Raises:
-            ConfigError: an unknown ``solver`` or ``location``.
+            ConfigError: an unknown ``solver`` or ``location``, a negative ``max_pairs``.
         """
         super().__init__()
         _check_choice("MODEL.OneNet.ASSIGNER.SOLVER", solver, SOLVERS)
         _check_choice("location", location, LOCATIONS)
-        if max_pairs < 1:
-            raise ConfigError(f"MODEL.OneNet.ASSIGNER.MAX_PAIRS must be positive, got {max_pairs}.")
         self.class_weight = class_weight
         self.l1_weight = l1_weight
         self.giou_weight = giou_weight
@@ -89,7 +90,7 @@ class MinCost(Assigner):
         self.gamma = gamma
         self.solver = solver
         self.location = location
-        self.max_pairs = max_pairs
+        self.max_pairs = check_max_pairs(max_pairs)
         ranges = torch.tensor(size_ranges, dtype=torch.float32)
         self.register_buffer("size_ranges", ranges, persistent=False)
 
@@ -157,26 +158,30 @@ class MinCost(Assigner):
         """The ``count`` cheapest samples of each ground truth: cost, index, each (B, G, count).
 
         Works piece by piece over the samples, so that a piece's costs stay in the cache (and in
-        memory); of equal costs the lowest index wins with a ``count`` of 1.
+        memory), and keeps the cheapest of all pieces so far.
         """
-        costs, samples = [], []
-        step = max(1, self.max_pairs // gt.labels.numel())
+        kept: list[tuple[Tensor, Tensor]] = []
+        step = piece_size(self.max_pairs, gt.labels.numel(), gt.labels.device)
         for start, part in _pieces(priors, predictions, step):
-            cost = self.cost_matrix(*part, gt)
-            if count == 1:
-                cost, index = cost.min(dim=-1, keepdim=True)
-            else:
-                cost, index = smallest(cost, count)
-            costs.append(cost)
-            samples.append(index + start)
-        if len(costs) == 1:
-            return costs[0], samples[0]
-        cost, sample = torch.cat(costs, dim=-1), torch.cat(samples, dim=-1)
-        if count == 1:
-            cost, best = cost.min(dim=-1, keepdim=True)
-        else:
-            cost, best = smallest(cost, count)
-        return cost, sample.gather(-1, best)
+            cost, index = _least(self.cost_matrix(*part, gt), count)
+            kept.append((cost, index + start))
+            if sum(cost.shape[-1] for cost, _ in kept) > MERGE_ABOVE * count:
+                kept = [_merge(kept, count)]
+        return _merge(kept, count)
+
+
+def _merge(kept: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` cheapest of several pieces: costs and samples, each (B, G, count)."""
+    if len(kept) == 1:
+        return kept[0]
+    cost, sample = (torch.cat(parts, dim=-1) for parts in zip(*kept, strict=True))
+    cost, best = _least(cost, count)
+    return cost, sample.gather(-1, best)
+
+
+def _least(cost: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` least of each row and their indices; if one is asked, the first of equals."""
+    return cost.min(dim=-1, keepdim=True) if count == 1 else smallest(cost, count)
 
 
 def _pieces(

@@ -22,9 +22,11 @@ def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         values and int64 indices, each (..., min(count, n)).
     """
     length = values.shape[-1]
+    if length <= count:
+        return values, torch.arange(length, device=values.device).expand_as(values)
     group_size = math.isqrt(length // count) // 2  # about where the two topk cost the same
     if group_size < 2:
-        return values.topk(min(count, length), largest=False, sorted=False)
+        return values.topk(count, largest=False, sorted=False)
     num_groups = length // group_size
     dealt = values[..., : group_size * num_groups].unflatten(-1, (group_size, num_groups))
     group = dealt.amin(dim=-2).topk(count, largest=False, sorted=False).indices

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from ..geometry import MIN_AREA, box_area
 from ..structures import Assignment, GroundTruth, Predictions, Priors
+from .pieces import piece_size
 
 IGNORE_OVERLAP = 0.5
-MAX_PAIRS = 1 << 20  # overlaps of at most this many (sample, region) pairs are in memory at once
 
 
 class Subsampler(nn.Module):
@@ -52,7 +52,7 @@ class IgnoreRegions(Subsampler):
 
 
 def inside_regions(
-    boxes: Tensor, regions: Tensor, threshold: float = IGNORE_OVERLAP, max_pairs: int = MAX_PAIRS
+    boxes: Tensor, regions: Tensor, threshold: float = IGNORE_OVERLAP, max_pairs: int = 0
 ) -> Tensor:
     """Whether more than ``threshold`` of a box's own area lies in one of the regions.
 
@@ -60,12 +60,12 @@ def inside_regions(
         boxes: (B, R, 4).
         regions: (B, N, 4).
         threshold: intersection over the area of the box; a box without area is outside.
-        max_pairs: bounds the memory, not the result.
+        max_pairs: bounds the memory, not the result; 0 = by device.
 
     Returns:
         (B, R) bool.
     """
-    step = max(1, max_pairs // max(1, regions.shape[0] * regions.shape[1]))
+    step = piece_size(max_pairs, regions.shape[0] * regions.shape[1], boxes.device)
     shares = [_covered(piece, regions) for piece in boxes.split(step, dim=1)]
     return torch.cat(shares, dim=1) > threshold
 
@@ -74,5 +74,6 @@ def _covered(boxes: Tensor, regions: Tensor) -> Tensor:
     """Largest share (B, R) of each box (B, R, 4) that one region (B, N, 4) covers."""
     low = torch.maximum(boxes[:, :, None, :2], regions[:, None, :, :2])
     high = torch.minimum(boxes[:, :, None, 2:], regions[:, None, :, 2:])
-    intersection = (high - low).clamp(min=0).prod(dim=-1).amax(dim=-1)
+    width, height = (high - low).clamp(min=0).unbind(-1)
+    intersection = (width * height).amax(dim=-1)
     return intersection / box_area(boxes).clamp(min=MIN_AREA)

@@ -1,0 +1,51 @@
+"""How many pairs of a sample and a ground truth are worked off at once."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import ConfigError
+
+# On a CPU a piece is what the cache holds: each of its values takes 1 MiB.
+CPU_PAIRS = 1 << 18
+# Elsewhere every piece costs some tens of launches, so that it takes this part of the memory: of
+# all that there is, because what is free has to be asked of the driver in every step.
+MEMORY_SHARE = 1 / 16
+BYTES_PER_PAIR = 32  # with all temporary values; the hungriest assigner, FCOS, has 27
+ASSUMED_MEMORY = 8 << 30  # bytes, of devices other than CUDA and ROCm
+
+
+def check_max_pairs(max_pairs: int | None) -> int | None:
+    """Refuse a negative ``MODEL.OneNet.ASSIGNER.MAX_PAIRS``; returns any other.
+
+    Raises:
+        ConfigError: it is negative.
+    """
+    if max_pairs is not None and max_pairs < 0:
+        raise ConfigError(
+            f"MODEL.OneNet.ASSIGNER.MAX_PAIRS must be positive, or 0 (by device), got {max_pairs}."
+        )
+    return max_pairs
+
+
+def piece_size(max_pairs: int | None, pairs_each: int, device: torch.device) -> int:
+    """How many samples (or ground truths) to work off at once; never waits for the device.
+
+    Args:
+        max_pairs: as many pairs may be in memory at once; 0 or None = what suits the device.
+        pairs_each: pairs that one sample (one ground truth) has in the whole batch.
+        device: where they are worked off.
+
+    Returns:
+        At least 1.
+    """
+    return max(1, (max_pairs or _pairs_by_device(device)) // max(1, pairs_each))
+
+
+def _pairs_by_device(device: torch.device) -> int:
+    if device.type == "cpu":
+        return CPU_PAIRS
+    memory = ASSUMED_MEMORY
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    return int(memory * MEMORY_SHARE) // BYTES_PER_PAIR
