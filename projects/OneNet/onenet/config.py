@@ -85,6 +85,8 @@ def _add_assignment_config(onenet: CN) -> None:
     onenet.ALPHA = 0.25
     onenet.GAMMA = 2.0
 
+    _add_branch_config(onenet)
+
     # new: which label assigner, see ASSIGNER_REGISTRY.
     assigner = _child(onenet, "ASSIGNER")
     assigner.NAME = "MinCost"
@@ -92,6 +94,27 @@ def _add_assignment_config(onenet: CN) -> None:
     # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once;
     # 0 = by device: what the cache of a CPU holds, a share of a GPU's memory.
     assigner.MAX_PAIRS = 0
+
+
+def _add_branch_config(onenet: CN) -> None:
+    # new: classes and boxes learn by ASSIGNER.NAME; a selection score, by which their scores are
+    # multiplied, learns one-to-one. There is nothing left for NMS to do.
+    selector = _child(onenet, "SELECTOR")
+    selector.ENABLED = False
+    selector.ASSIGNER = "MinCost"  # the one-to-one rule, for the products of the scores
+    selector.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
+    selector.WEIGHT = 1.0  # of its loss, beside CLASS_WEIGHT
+    selector.NUM_CONV = 1  # convolutions before its output
+    selector.FREEZE = False  # train it alone, on top of the detector in MODEL.WEIGHTS
+
+    # new: a second head on the same features, in training alone, that learns by another rule.
+    aux = _child(onenet, "AUX")
+    aux.ASSIGNER = ""  # any registered assigner; "" = there is no such branch
+    aux.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
+    aux.WEIGHT = [1.0, 1.0]  # of its losses at the first and the last step, linear between
+    aux.NUM_CONV = 1  # convolutions in its towers
+    aux.DETACH = False  # no gradient of the main branch reaches the shared features
+    aux.TEST = False  # detect with this branch, and NMS
 
 
 def _add_solver_config(cfg: CN) -> None:

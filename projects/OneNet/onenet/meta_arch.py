@@ -42,6 +42,7 @@ class OneNet(nn.Module):
         max_detections: int = 100,
         score_threshold: float = 0.0,
         nms_threshold: float | None = None,
+        frozen: bool = False,
     ):
         """
         Args:
@@ -52,11 +53,16 @@ class OneNet(nn.Module):
             max_detections: k of the top-k over (sample, class).
             score_threshold: detections with a lower score are left out.
             nms_threshold: IoU of class-wise NMS after top-k, for comparison; None = no NMS.
+            frozen: train the head's selector alone; all else stays as it is.
         """
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.criteria = nn.ModuleDict(criteria)
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            head.selector.requires_grad_(True)
         self.in_features = tuple(in_features)
         self.max_detections = max_detections
         self.score_threshold = score_threshold
@@ -82,7 +88,15 @@ class OneNet(nn.Module):
             "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
             "score_threshold": onenet.SCORE_THRESH_TEST,
             "nms_threshold": onenet.NMS_THRESH if onenet.NMS else None,
+            "frozen": onenet.SELECTOR.ENABLED and onenet.SELECTOR.FREEZE,
         }
+
+    def train(self, mode: bool = True) -> OneNet:
+        super().train(mode)
+        if self.frozen:  # batch norm as in inference
+            for module in (self.backbone, *self.head.children()):
+                module.train(mode and module is self.head.selector)
+        return self
 
     @property
     def device(self) -> torch.device:

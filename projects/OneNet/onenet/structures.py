@@ -16,6 +16,8 @@ from detectron2.structures import Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from .scores import joint_logit
+
 NEGATIVE = -1
 IGNORED = -2
 
@@ -64,6 +66,12 @@ class Predictions:
         """The same predictions in float32, detached from nothing; a no-op without AMP."""
         quality = None if self.quality is None else self.quality.float()
         return Predictions(self.logits.float(), self.boxes.float(), quality)
+
+    def joint(self) -> Predictions:
+        """The same scores as class logits alone: those of sigmoid(class) * sigmoid(quality)."""
+        if self.quality is None:
+            return self
+        return Predictions(joint_logit(self.logits, self.quality[..., None]), self.boxes)
 
     def detach(self) -> Predictions:
         """The same predictions outside of the autograd graph."""

@@ -2,8 +2,9 @@
 
 from .base import Loss
 from .box_losses import L1GIoULoss
+from .build import build_criteria
 from .class_losses import FocalLoss
-from .criterion import Criterion, build_criteria
+from .criterion import Criterion
 from .normalizer import Normalizer
 from .quality_losses import CenternessLoss
 

@@ -26,6 +26,7 @@ class Criterion(nn.Module):
     Under AMP the network may be in half precision; costs and losses never are.
 
     Attributes:
+        progress: of training, from 0 to 1; whoever trains sets it.
         observers: called with the (detached) arguments and the result of each assignment that is
             trained with, before its losses.
     """
@@ -38,6 +39,8 @@ class Criterion(nn.Module):
         losses: Iterable[Loss],
         subsamplers: Iterable[Subsampler] = (),
         normalizer: Normalizer | None = None,
+        weight: Sequence[float] = (1.0, 1.0),
+        joint: bool = False,
     ):
         """
         Args:
@@ -45,21 +48,29 @@ class Criterion(nn.Module):
             losses: their names must differ.
             subsamplers: what takes samples out of its assignment, one after the other.
             normalizer: shared with other criteria; None = one of its own.
+            weight: factor of all losses at the beginning and at the end of training.
+            joint: score is sigmoid(class) * sigmoid(quality) for costs and losses too.
         """
         super().__init__()
         self.assigner = assigner
         self.subsamplers = nn.ModuleList(subsamplers)
         self.losses = nn.ModuleList(losses)
         self.normalizer = normalizer or Normalizer()
+        self.weight = tuple(weight)
+        self.joint = joint
+        self.progress = 0.0
         self.observers: list[Observer] = []
 
     @classmethod
-    def from_config(cls, cfg, normalizer: Normalizer | None = None):
+    def from_config(
+        cls, cfg, normalizer: Normalizer | None = None, weight: Sequence[float] = (1.0, 1.0)
+    ):
         return {
             "assigner": build_assigner(cfg),
             "subsamplers": [IgnoreRegions()],
             "losses": build_losses(cfg),
             "normalizer": normalizer,
+            "weight": weight,
         }
 
     @torch.no_grad()
@@ -71,7 +82,7 @@ class Criterion(nn.Module):
             predictions: of the same samples, in any precision.
             gt: G padded ground truths for each of B images.
         """
-        predictions = predictions.detach().float()
+        predictions = self._scored(predictions.detach())
         with without_autocast(predictions.logits.device):
             assignment = self.assigner(priors, predictions, gt)
             for subsampler in self.subsamplers:
@@ -101,13 +112,21 @@ class Criterion(nn.Module):
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment
     ) -> dict[str, Tensor]:
         """The losses of predictions with a given assignment."""
-        predictions = predictions.float()
+        predictions = self._scored(predictions)
         losses: dict[str, Tensor] = {}
         with without_autocast(predictions.logits.device):
             normalizer = self.normalizer(assignment, gt)
             for loss in self.losses:
                 losses.update(loss(priors, predictions, assignment, gt, normalizer))
-        return losses
+        first, last = self.weight
+        if first == last == 1:
+            return losses
+        weight = first + (last - first) * self.progress
+        return {name: weight * loss for name, loss in losses.items()}
+
+    def _scored(self, predictions: Predictions) -> Predictions:
+        predictions = predictions.float()
+        return predictions.joint() if self.joint else predictions
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
@@ -125,9 +144,3 @@ def build_losses(cfg: CfgNode) -> list[Loss]:
         L1GIoULoss(l1_weight=onenet.L1_WEIGHT, giou_weight=onenet.GIOU_WEIGHT),
         CenternessLoss(weight=onenet.CENTERNESS_WEIGHT),
     ]
-
-
-def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
-    """The criterion of each branch of a head; all branches are supervised in the same way."""
-    criterion = Criterion(cfg)
-    return nn.ModuleDict(dict.fromkeys(branches, criterion))

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..structures import Predictions, Priors
-
-MAIN = "main"  # the branch that inference uses
+from .branches import AUX, DENSE, MAIN, BranchOptions
+from .selector import select
 
 
 class DenseHead(nn.Module):
@@ -20,9 +20,24 @@ class DenseHead(nn.Module):
 
     Attributes:
         branches: names of what is predicted in training; inference uses the first.
+        selector: multiplies the class scores by one that is trained one-to-one.
+        auxiliary: a head of its own on the shared features.
+        detach: whether no gradient of the main branch reaches the shared features.
+        test_auxiliary: whether inference uses the auxiliary branch.
     """
 
-    branches: tuple[str, ...] = (MAIN,)
+    def __init__(self, branches: BranchOptions | None = None):
+        """
+        Args:
+            branches: what there is beside the main branch; None = nothing.
+        """
+        super().__init__()
+        branches = branches or BranchOptions()
+        self.branches: tuple[str, ...] = (MAIN, *branches.names)
+        self.selector = branches.selector
+        self.auxiliary = branches.auxiliary
+        self.detach = branches.detach
+        self.test_auxiliary = branches.test_auxiliary
 
     def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         """Predict on the feature maps named by ``MODEL.OneNet.IN_FEATURES``.
@@ -31,10 +46,35 @@ class DenseHead(nn.Module):
             features: (B, C, H, W) maps, finest first.
 
         Returns:
-            The predictions of each of ``branches`` (in evaluation mode of the first alone), and the
-            samples they belong to.
+            The predictions of each of ``branches`` (in evaluation mode only the one that is used),
+            and the samples they belong to.
         """
         raise NotImplementedError
+
+    def main_input(self, shared: Tensor) -> Tensor:
+        """What the main branch sees of a shared feature map."""
+        return shared.detach() if self.detach else shared
+
+    def join(
+        self, predictions: Predictions, selection: Tensor | None, shared: list[Tensor]
+    ) -> dict[str, Predictions]:
+        """The branches in training, and the main one otherwise.
+
+        Args:
+            predictions: classes and boxes.
+            selection: (B, R) logits, where there is a selector.
+            shared: the feature maps that the auxiliary head sees.
+        """
+        if selection is None:
+            branches = {MAIN: predictions}
+        else:
+            branches = {MAIN: select(predictions, selection)}
+            if self.training and DENSE in self.branches:
+                branches[DENSE] = predictions
+        if self.training and self.auxiliary is not None:
+            auxiliary, _ = self.auxiliary(shared)
+            branches[AUX] = auxiliary[MAIN]
+        return branches
 
 
 def check_strides(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..geometry import decode_ltrb
 from ..structures import Priors
+from .branches import branch_options
 from .priors import point_priors
 from .towers import TowerHead, level_strides, tower_config
 
@@ -66,7 +67,7 @@ class FCOSHead(TowerHead):
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]):
         onenet = cfg.MODEL.OneNet
-        return {
+        options = {
             **tower_config(cfg, input_shape),
             "norm": onenet.CONV_NORM,
             "strides": level_strides(cfg, input_shape),
@@ -74,6 +75,10 @@ class FCOSHead(TowerHead):
             "prior_prob": onenet.PRIOR_PROB,
             "prior_scale": onenet.PRIOR_SCALE,
         }
+        branches = branch_options(
+            cfg, onenet.CONV_CHANNELS, 1, lambda convs: cls(**{**options, "num_convs": convs})
+        )
+        return {**options, "branches": branches}
 
     def locate(self, features: list[Tensor]) -> Priors:
         return point_priors(features, self.strides, self.prior_scale)

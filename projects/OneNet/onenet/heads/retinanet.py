@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..geometry import box_centers
 from ..structures import Priors
+from .branches import branch_options
 from .priors import grid_shapes, level_and_stride
 from .towers import TowerHead, level_strides, tower_config
 
@@ -70,13 +71,21 @@ class RetinaNetHead(TowerHead):
         onenet = cfg.MODEL.OneNet
         strides = level_strides(cfg, input_shape)
         anchor_shapes = [ShapeSpec(stride=stride) for stride in strides]
-        return {
+        generator = build_anchor_generator(cfg, anchor_shapes)
+        options = {
             **tower_config(cfg, input_shape),
-            "anchor_generator": build_anchor_generator(cfg, anchor_shapes),
+            "anchor_generator": generator,
             "strides": strides,
             "init": onenet.HEAD_INIT,
             "prior_prob": onenet.PRIOR_PROB,
         }
+        branches = branch_options(
+            cfg,
+            onenet.CONV_CHANNELS,
+            generator.num_anchors[0],
+            lambda convs: cls(**{**options, "num_convs": convs}),
+        )
+        return {**options, "branches": branches}
 
     @torch.no_grad()
     def locate(self, features: list[Tensor]) -> Priors:

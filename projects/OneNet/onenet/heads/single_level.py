@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
 from ..geometry import decode_ltrb
 from ..structures import Predictions, Priors
-from .base import MAIN, DenseHead, check_strides
+from .base import DenseHead, check_strides
+from .branches import BranchOptions, branch_options
 from .deconv import DeconvPath
+from .fcos import FCOSHead
 from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
 
@@ -51,6 +54,7 @@ class SingleLevelHead(DenseHead):
         prior_prob: float = 0.01,
         prior_scale: float = 8.0,
         centerness: bool = False,
+        branches: BranchOptions | None = None,
     ):
         """
         Args:
@@ -63,14 +67,15 @@ class SingleLevelHead(DenseHead):
             prior_prob: initial score of every sample.
             prior_scale: side of a prior box in strides; the initial boxes with init "prior".
             centerness: predict a centerness logit beside the classes.
+            branches: what there is beside the main branch; None = nothing.
 
         Raises:
             ConfigError: an unknown name, a stage count below 1, or other than four features.
         """
-        super().__init__()
+        super().__init__(branches)
         _check(in_channels, channels, activation, num_stages, init)
         width = channels[-1]
-        self.branches = (MAIN, *(f"stage{index}" for index in range(1, num_stages)))
+        self.branches += tuple(f"stage{index}" for index in range(1, num_stages))
         self.prior_scale = prior_scale
         self.activation = ACTIVATIONS[activation]
         self.deconv = DeconvPath(in_channels, channels, kernels, deformable, modulated)
@@ -98,6 +103,7 @@ class SingleLevelHead(DenseHead):
             "prior_prob": onenet.PRIOR_PROB,
             "prior_scale": onenet.PRIOR_SCALE,
             "centerness": onenet.CENTERNESS,
+            "branches": branch_options(cfg, onenet.DECONV_CHANNEL[-1], 1, partial(_auxiliary, cfg)),
         }
 
     @torch.no_grad()
@@ -122,23 +128,44 @@ class SingleLevelHead(DenseHead):
         init_scores(self.cls_score, prior_prob)
 
     def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
-        first = feature = self.activation(self.feat1(self.deconv(features)))
+        shared = self.deconv(features)
+        first = feature = self.activation(self.feat1(self.main_input(shared)))
         priors = point_priors([first], [STRIDE], self.prior_scale)
-        main, *stages = self.branches
-        predictions = {main: self.predict(first, priors)}
-        for stage in stages if self.training else ():
-            feature = self.activation(self.next_stage(torch.cat([first, feature], dim=1)))
-            predictions[stage] = self.predict(feature, priors)
-        return predictions, priors
+        logits = self.cls_score(first)
+        selection = None if self.selector is None else self.selector(first, logits).flatten(1)
+        branches = self.join(self.predict(first, logits, priors), selection, [shared])
+        if self.training and self.next_stage is not None:
+            for stage in self.branches[1:]:
+                feature = self.activation(self.next_stage(torch.cat([first, feature], dim=1)))
+                branches[stage] = self.predict(feature, self.cls_score(feature), priors)
+        return branches, priors
 
-    def predict(self, feature: Tensor, priors: Priors) -> Predictions:
+    def predict(self, feature: Tensor, logits: Tensor, priors: Priors) -> Predictions:
         """(B, C, H, W) -> predictions at R = H * W samples; the logits stay where they are."""
-        logits = self.cls_score(feature).flatten(2).transpose(1, 2)
+        logits = logits.flatten(2).transpose(1, 2)
         distances = F.relu(self.ltrb_pred(feature)).float().flatten(2).transpose(1, 2)
         quality = None
         if self.centerness is not None:
             quality = self.centerness(feature).flatten(1)
         return Predictions(logits, decode_ltrb(priors.points, distances), quality)
+
+
+def _auxiliary(cfg: CfgNode, num_convs: int) -> FCOSHead:
+    """A head on the up-sampled map."""
+    onenet = cfg.MODEL.OneNet
+    width = onenet.DECONV_CHANNEL[-1]
+    return FCOSHead(
+        in_channels=width,
+        channels=width,
+        num_classes=onenet.NUM_CLASSES,
+        num_convs=num_convs,
+        norm="",
+        centerness=onenet.CENTERNESS,
+        strides=[STRIDE],
+        init=onenet.HEAD_INIT,
+        prior_prob=onenet.PRIOR_PROB,
+        prior_scale=onenet.PRIOR_SCALE,
+    )
 
 
 def _check(

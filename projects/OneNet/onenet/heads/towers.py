@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
 from ..structures import Predictions, Priors
-from .base import MAIN, DenseHead, check_strides
+from .base import DenseHead, check_strides
+from .branches import BranchOptions
 from .init import check_init, init_scores, prior_init, published_init
 
 NORMS = ("GN", "BN", "SyncBN", "FrozenBN", "")
@@ -35,6 +36,7 @@ class TowerHead(DenseHead):
         channels: int = 256,
         norm: str = "GN",
         centerness: bool = False,
+        branches: BranchOptions | None = None,
     ):
         """
         Args:
@@ -45,11 +47,12 @@ class TowerHead(DenseHead):
             channels: output channels of each of them.
             norm: normalisation after each of them: "GN", "BN", "SyncBN", "FrozenBN" or "" (none).
             centerness: predict a centerness logit of every sample.
+            branches: what there is beside the main branch; None = nothing.
 
         Raises:
             ConfigError: an unknown norm, or towers that cannot be built.
         """
-        super().__init__()
+        super().__init__(branches)
         _check_towers(num_convs, channels, norm)
         self.num_classes = num_classes
         self.cls_conv_module = build_tower(in_channels, channels, num_convs, norm)
@@ -83,19 +86,23 @@ class TowerHead(DenseHead):
 
     def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         priors = self.locate(features)
-        logits, encodings, quality = [], [], []
-        for level, feature in enumerate(features):
+        logits, encodings, quality, selection = [], [], [], []
+        for level, shared in enumerate(features):
+            feature = self.main_input(shared)
             logits.append(self.cls_score(self.cls_conv_module(feature)))
             feature = self.reg_conv_module(feature)
             encodings.append(self.regress(feature, level))
             if self.centerness is not None:
                 quality.append(self.centerness(feature))
+            if self.selector is not None:
+                selection.append(self.selector(feature, logits[-1]))
         predictions = Predictions(
             logits=concat_levels(logits, self.num_classes).transpose(1, 2),
             boxes=self.decode(concat_levels(encodings, 4).transpose(1, 2).float(), priors),
             quality=concat_levels(quality, 1)[:, 0] if quality else None,
         )
-        return {MAIN: predictions}, priors
+        selected = concat_levels(selection, 1)[:, 0] if selection else None
+        return self.join(predictions, selected, features), priors
 
 
 def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> nn.Sequential:
