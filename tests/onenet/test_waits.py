@@ -21,6 +21,8 @@ HEADS = {
     "FCOS": ("FCOS",),
     "FCOS centerness": ("FCOS", "MODEL.OneNet.CENTERNESS", True),
     "RetinaNet": ("RetinaNet",),
+    "selector": ("FCOS", "MODEL.OneNet.SELECTOR.ENABLED", True),
+    "auxiliary": ("RetinaNet", "MODEL.OneNet.AUX.ASSIGNER", "MinCost"),
 }
 
 
