@@ -1,3 +1,12 @@
+"""What the installed Detectron2 misses is lent to it, and nothing else is.
+
+One version is installed. How `install` treats others is tried on stand-ins of a few lines, which
+insist on the extension as v0.5 and v0.6 do, or do not, as main. No stand-in can show that such a
+version runs: docs/installation.md says how that was tried. That the installed one does, and needs
+what it is lent, the tests in new processes show.
+"""
+
+import ast
 import copy
 import importlib.util
 import inspect
@@ -7,6 +16,7 @@ import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import detectron2
 import numpy as np
@@ -23,6 +33,7 @@ from fvcore.common.param_scheduler import LinearParamScheduler
 from onenet import compat
 from PIL import Image
 
+PROJECTS = Path(__file__).parents[2] / "projects"
 UNGUARDED = "from detectron2 import _C\n"
 GUARDED = "try:\n    from detectron2 import _C\nexcept ImportError:\n    _C = None\n"
 
@@ -82,6 +93,40 @@ def test_install_leaves_a_compiled_extension_alone(bare, monkeypatch, tmp_path):
     compat.install()
     assert not hasattr(old, "_C") and "detectron2._C" not in sys.modules
     assert compat._ModelZooFinder not in sys.meta_path
+
+
+def in_a_new_process(code):
+    """What it prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_installed_version_needs_the_extension_or_a_stand_in():
+    code = """
+import importlib.util, detectron2
+print(importlib.util.find_spec("detectron2._C") is None)
+try:
+    import detectron2.modeling
+except ImportError as error:
+    print(error)
+"""
+    missing, *error = in_a_new_process(code).splitlines()
+    needed = compat._insists_on_extension() and missing == "True"
+    assert ("_C" in "".join(error)) == needed
+
+
+def test_all_that_the_project_imports_of_detectron2_is_there():
+    names = {
+        (node.module, alias.name)
+        for path in PROJECTS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("detectron2")
+        for alias in node.names
+    }
+    assert len(names) > 50
+    names.discard(("detectron2", "_C"))  # asked for where it may be missing
+    lines = [f"from {module} import {name}" for module, name in sorted(names)]
+    assert in_a_new_process("\n".join(["import onenet", *lines, "print('all')"])) == "all"
 
 
 def test_install_again_changes_nothing():
