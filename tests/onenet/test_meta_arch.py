@@ -4,6 +4,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from onenet import OneNet
+from onenet.export.graph import DetectionGraph
 
 HEADS = ("CenterNet", "FCOS", "RetinaNet")
 STAGES = ("MODEL.OneNet.NUM_STAGES", 3)
@@ -106,6 +107,29 @@ def test_images_are_normalised_and_padded(tiny_cfg, make_inputs):
     )[:, None, None]
     torch.testing.assert_close(images.tensor[1, :, :30, :70], expected)
     assert (images.tensor[1, :, 30:] == 0).all() and (images.tensor[1, :, :, 70:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("constraints", "shape"),
+    [
+        ({}, (64, 96)),
+        ({"square_size": 0}, (64, 96)),
+        ({"square_size": 128}, (128, 128)),
+        ({"size_divisiblity": 64, "square_size": 0}, (64, 128)),  # as ViTDet spells it
+        ({"size_divisibility": 64, "square_size": 96}, (192, 192)),
+        ({"square_size": 64}, (64, 128)),  # one image is larger
+    ],
+)
+def test_padding_that_a_backbone_asks_for(tiny_cfg, make_inputs, monkeypatch, constraints, shape):
+    model = build(tiny_cfg()).eval()
+    monkeypatch.setattr(type(model.backbone), "padding_constraints", constraints, raising=False)
+    inputs = make_inputs((1,), size=(40, 60)) + make_inputs((0,), size=(30, 70))
+    images = model.preprocess_image(inputs)
+    assert images.tensor.shape[2:] == shape
+    assert images.image_sizes == [(40, 60), (30, 70)]
+    graph = DetectionGraph(model)
+    assert graph.pad(torch.zeros(1, 3, 40, 70)).shape[2:] == shape
+    assert model([{"image": inputs[0]["image"]}])[0]["instances"].image_size == (40, 60)
 
 
 def test_score_threshold_and_nms_keys(tiny_cfg, make_inputs):

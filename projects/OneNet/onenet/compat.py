@@ -10,6 +10,7 @@ v0.6 and main carry the same version string.
 import importlib.util
 import inspect
 import logging
+import math
 import re
 import sys
 import types
@@ -213,6 +214,23 @@ def create_local_process_group(processes_per_machine: int) -> None:
         group = torch.distributed.new_group(list(ranks))  # a collective call, also for the others
         if comm.get_rank() in ranks:
             comm._LOCAL_PROCESS_GROUP = group
+
+
+def padding_multiple(backbone: Any, least: int) -> int:
+    """What the sides of a padded input are multiples of, in pixels.
+
+    Main lets a backbone ask for a square of one size too, as ViTDet does; such images are padded to
+    that square, or larger ones to whole numbers of its side.
+
+    Args:
+        backbone: of Detectron2.
+        least: even if it asks for less.
+    """
+    constraints = getattr(backbone, "padding_constraints", {})
+    # ViTDet spells the first of these so.
+    stated = (constraints.get(key, 0) for key in ("size_divisiblity", "size_divisibility"))
+    divisibility = max(least, backbone.size_divisibility, *stated)
+    return math.lcm(divisibility, constraints.get("square_size", 0) or 1)
 
 
 class TrainerStateMixin:

@@ -12,6 +12,7 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from .compat import padding_multiple
 from .criterion import Criterion, Normalizer, build_criteria
 from .heads import DenseHead, build_head
 from .inference import to_instances, top_detections
@@ -148,8 +149,8 @@ class OneNet(nn.Module):
         """Normalise, pad at the right and bottom, and stack the images."""
         images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std
                   for x in batched_inputs]  # fmt: skip
-        divisibility = max(self.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
-        return ImageList.from_tensors(images, divisibility)
+        multiple = padding_multiple(self.backbone, MIN_SIZE_DIVISIBILITY)
+        return ImageList.from_tensors(images, multiple)
 
     def ground_truth(self, batched_inputs: list[dict]) -> GroundTruth:
         """Collect the annotations of a batch on the device of the model."""

@@ -13,6 +13,7 @@ from fvcore.nn import FlopCountAnalysis, flop_count_table, parameter_count
 from fvcore.nn.jit_handles import conv_flop_count, get_shape
 from torch import Tensor, nn
 
+from ..compat import padding_multiple
 from ..errors import ConfigError
 from ..meta_arch import MIN_SIZE_DIVISIBILITY, OneNet
 
@@ -51,8 +52,8 @@ def analyze(cfg: CfgNode, image_size: Sequence[int], max_depth: int = 3) -> Comp
     if name != "OneNet":
         raise ConfigError(f'MODEL.META_ARCHITECTURE must be "OneNet" to be analysed, got "{name}".')
     model = META_ARCH_REGISTRY.get(name)(cfg).eval()
-    divisibility = max(model.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
-    height, width = (-(-side // divisibility) * divisibility for side in image_size)
+    multiple = padding_multiple(model.backbone, MIN_SIZE_DIVISIBILITY)
+    height, width = (-(-side // multiple) * multiple for side in image_size)
     network = _Network(model)
     flops = FlopCountAnalysis(network, torch.zeros(1, 3, height, width)).set_op_handle(
         "torchvision::deform_conv2d", _deformable_convolution

@@ -10,6 +10,7 @@ from detectron2.structures import Boxes
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
+from ..compat import padding_multiple
 from ..geometry import grid_points
 from ..inference import top_detections
 from ..meta_arch import MIN_SIZE_DIVISIBILITY, OneNet
@@ -68,7 +69,7 @@ class DetectionGraph(nn.Module):
         Not ``F.pad``: PyTorch 2.6 cannot prove for a symbol that the padding is not negative. And
         the sizes are written as products, of which it derives those of all features.
         """
-        multiple = max(self.model.backbone.size_divisibility, MIN_SIZE_DIVISIBILITY)
+        multiple = padding_multiple(self.model.backbone, MIN_SIZE_DIVISIBILITY)
         for dim in (2, 3):
             size = images.shape[dim]
             index = torch.arange(multiple * ((size + multiple - 1) // multiple))
