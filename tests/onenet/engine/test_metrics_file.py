@@ -2,7 +2,7 @@ import json
 
 import pytest
 from onenet.engine import final_results, read_metrics, training_seconds
-from onenet.engine.metrics_file import drop_from, was_evaluated
+from onenet.engine.metrics_file import TAIL, drop_from, last_iteration, was_evaluated
 
 
 @pytest.fixture
@@ -38,6 +38,29 @@ def test_after_resuming_the_later_record_counts(write):
 def test_a_broken_line_is_skipped(write, broken):
     folder = write({"iteration": 19}, broken, {"iteration": 39})
     assert [record["iteration"] for record in read_metrics(folder)] == [19, 39]
+
+
+@pytest.mark.parametrize("end", ["\n", '\n{"iteration": 5', "\n[1]\n", "\n\n"])
+def test_the_last_iteration_is_that_of_the_last_complete_record(write, end):
+    assert last_iteration(write({"iteration": 19}, {"iteration": 39}, end=end)) == 39
+
+
+def test_the_last_iteration_costs_no_more_in_a_long_run(write, monkeypatch):
+    folder = write(*({"iteration": i, "loss": 0.125} for i in range(TAIL // 10)))
+    read = []
+
+    def loads(line):
+        read.append(line)
+        return json.JSONDecoder().decode(line.decode())
+
+    monkeypatch.setattr("onenet.engine.metrics_file.json.loads", loads)
+    assert last_iteration(folder) == TAIL // 10 - 1
+    assert len(read) == 1
+
+
+def test_a_run_without_a_record_has_no_last_iteration(tmp_path, write):
+    assert last_iteration(tmp_path) == -1
+    assert last_iteration(write("{")) == -1
 
 
 def test_nan_can_be_read(write):

@@ -52,14 +52,24 @@ def test_they_are_computed_once(evaluated):
     name, folder, _ = evaluated
     detection_curves(name, folder)
     kept = folder / "curves.json"
-    kept.write_text(json.dumps({"kept": True}))
-    assert detection_curves(name, folder) == {"kept": True}
+    content = {"max_detections": 100, "kept": True}
+    kept.write_text(json.dumps(content))
+    assert detection_curves(name, folder) == content
     for file in ("coco_instances_results.json", "nms/coco_instances_results.json"):
-        kept.write_text(json.dumps({"kept": True}))
+        kept.write_text(json.dumps(content))
         later = kept.stat().st_mtime_ns + 10**9
         os.utime(folder / file, ns=(later, later))
         assert "ap" in detection_curves(name, folder)
         os.utime(folder / file, ns=(0, 0))
+
+
+def test_they_are_computed_again_where_others_count(evaluated):
+    name, folder, _ = evaluated
+    hundred = detection_curves(name, folder)
+    few = detection_curves(name, folder, max_detections=2)
+    assert (hundred["max_detections"], few["max_detections"]) == (100, 2)
+    assert few["ap"][-1] < hundred["ap"][-1]
+    assert detection_curves(name, folder) == hundred
 
 
 def test_suppression_is_that_of_the_evaluator(evaluated):

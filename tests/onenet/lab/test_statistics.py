@@ -23,7 +23,10 @@ def test_welch_as_the_paper_has_it():
 
 def test_values_without_spread():
     assert welch([1.0, 1.0], [1.0, 1.0]) == 1.0
-    assert welch([1.0, 1.0], [2.0, 2.0]) == 0.0
+    assert (
+        welch([1.0, 1.0], [2.0, 2.0]) is None
+    )  # of seeds that say all the same, no noise is known
+    assert 0 < welch([1.0, 1.0], [2.0, 2.1]) < 0.05
     assert welch([1.0], [2.0, 3.0]) is None
 
 
@@ -42,6 +45,7 @@ def test_verdicts():
             "much": [10.0, 11.0, 12.0],
             "little": [50.0, 53.0, 51.5],
             "alone": [49.0],
+            "flat": [40.0, 40.0, 40.0],
             "none": [None, None],
         },
         "base",
@@ -50,9 +54,16 @@ def test_verdicts():
         "much": REAL,
         "little": NOISE,
         "alone": UNKNOWN,
+        "flat": REAL,  # the baseline's seeds differ
     }
     assert found["much"].value == pytest.approx(-40)
     assert found["alone"].p is None
+
+
+def test_equal_seeds_tell_nothing():
+    found = compare({"base": [50.0, 50.0], "arm": [40.0, 40.0], "same": [50.0, 50.0]}, "base")
+    assert (found["arm"].verdict, found["arm"].p) == (UNKNOWN, None)
+    assert (found["same"].verdict, found["same"].value) == (NOISE, 0.0)
 
 
 def test_more_arms_need_more_evidence():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
 
 FILE_NAME = "metrics.json"
+TAIL = 1 << 16  # bytes at the end of the file, more than a line has
 
 Record = dict[str, float]
 
@@ -26,6 +27,25 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
         except (ValueError, KeyError, TypeError):
             continue
     return [records[iteration] for iteration in sorted(records)]
+
+
+def last_iteration(output_dir: str | os.PathLike) -> int:
+    """The iteration of the last complete record, -1 without one.
+
+    It reads the end of the file alone, so that it costs the same however long a run is.
+    """
+    path = os.path.join(output_dir, FILE_NAME)
+    if not os.path.exists(path):
+        return -1
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - TAIL))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        try:
+            return json.loads(line)["iteration"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return -1
 
 
 def drop_from(output_dir: str | os.PathLike, iteration: int, *, keep_end: bool = True) -> None:

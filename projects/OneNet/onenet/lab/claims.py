@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .statistics import LEVEL, welch
+from .statistics import NOISE, UNKNOWN, compare
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -51,8 +51,13 @@ class Finding:
 def check_claim(claim: Claim, values: Values) -> Finding:
     """Check a claim.
 
-    A number must be kept by every seed. Against another arm, Welch's test decides: the claim holds
-    or does not where p < 0.05; else it is not shown.
+    A number must be kept by every seed. Against another arm the rule of the tables decides, with p
+    corrected as if that one were the baseline of all arms: the claim holds or does not where they
+    differ; else it is not shown.
+
+    Args:
+        claim: what is claimed.
+        values: of all arms of the experiment.
     """
     own = values.get(claim.arm, {}).get(claim.metric, [])
     other = _other_values(claim, values)
@@ -60,14 +65,15 @@ def check_claim(claim: Claim, values: Values) -> Finding:
         return Finding(OPEN, "runs are missing")
     if isinstance(claim.bound, float):
         return _check_number(claim, own)
-    p = welch(own, other)
+    arms = {label: metrics.get(claim.metric, []) for label, metrics in values.items()}
+    found = compare(arms, claim.bound)[claim.arm]
     means = f"{np.mean(own):.2f} against {np.mean(other):.2f}"
-    if p is None:
-        return Finding(OPEN, f"{means}, too few seeds to tell")
-    if p >= LEVEL:
-        return Finding(OPEN, f"{means}, inside the noise (p = {p:.2f})")
-    as_claimed = (np.mean(own) < np.mean(other)) == (claim.side == "below")
-    return Finding(HOLDS if as_claimed else FAILS, f"{means}, p = {p:.2g}")
+    if found.verdict == UNKNOWN:
+        return Finding(OPEN, f"{means}, {UNKNOWN}")
+    if found.verdict == NOISE:
+        return Finding(OPEN, f"{means}, {NOISE} (p = {found.p:.2g})")
+    as_claimed = (found.value < 0) == (claim.side == "below")
+    return Finding(HOLDS if as_claimed else FAILS, f"{means}, p = {found.p:.2g}")
 
 
 def _other_values(claim: Claim, values: Values) -> Sequence[float]:

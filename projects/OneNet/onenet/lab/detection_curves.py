@@ -41,13 +41,13 @@ def detection_curves(
     Args:
         dataset_name: registered dataset that was evaluated on.
         folder: of the evaluation's files. The curves are kept in it too, and computed again only
-            when the detections are newer.
+            when the detections are newer, or others count.
         max_detections: of an image that count, best first.
 
     Returns:
         ``nms_threshold`` and ``ap`` of the same length, of NMS after top-k, the last without NMS;
         ``recall``, ``precision`` and ``precision_nms`` (without and with NMS 0.6 as the evaluation
-        has them) at IoU 0.5, the mean over the classes.
+        has them) at IoU 0.5, the mean over the classes; and ``max_detections``.
 
     Raises:
         UserError: there are no detections.
@@ -58,7 +58,9 @@ def detection_curves(
             raise UserError(f"{source} is missing: evaluate the run again.")
     newest = max(source.stat().st_mtime_ns for source in sources)
     if kept.exists() and kept.stat().st_mtime_ns > newest:
-        return json.loads(kept.read_text(encoding="utf-8"))
+        curves = json.loads(kept.read_text(encoding="utf-8"))
+        if curves.get("max_detections") == max_detections:
+            return curves
     plain, with_nms = (json.loads(source.read_text(encoding="utf-8")) for source in sources)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
         truth = COCO(_annotation_file(dataset_name, folder))
@@ -86,6 +88,7 @@ def _measure(
     }
     recall_points = COCOeval(truth, iouType="bbox").params.recThrs
     return {
+        "max_detections": max_detections,
         "nms_threshold": thresholds,
         "ap": [100 * _mean(precision[threshold]) for threshold in thresholds],
         "recall": recall_points.tolist(),

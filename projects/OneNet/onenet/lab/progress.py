@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ..engine.metrics_file import final_results, read_metrics
+from ..engine.metrics_file import final_results, last_iteration, read_metrics
 
 if TYPE_CHECKING:
     from .runner import Job
@@ -73,5 +73,4 @@ class Progress:
     def _reached(self, job: Job) -> int:
         if job.run.output_dir in self._ended:
             return job.max_iter  # of a failed one there will be no more
-        records = read_metrics(job.run.output_dir)
-        return min(job.max_iter, records[-1]["iteration"] + 1) if records else 0
+        return min(job.max_iter, last_iteration(job.run.output_dir) + 1)

@@ -2,14 +2,14 @@
 
 The rule: two arms differ in a metric if Welch's t-test over their seeds (two-sided, unequal
 variances) gives p < 0.05, after Holm's correction for the number of arms that are compared with the
-same baseline. Any other difference is inside the noise. With one seed an arm nothing can be told.
+same one. Any other difference is inside the noise. With one seed an arm, or where no seed differs
+from another, so that the noise is unknown, nothing can be told.
 
 Sources: Welch, Biometrika 1947; Holm, Scandinavian Journal of Statistics 1979.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ LEVEL = 0.05  # of p, below which a difference counts
 
 RULE = (
     "A difference counts where Welch's t-test over the seeds (two-sided, Holm's correction for the "
-    f"number of arms) gives p < {LEVEL:g}; otherwise it is inside the noise. With one seed it "
-    "cannot be told."
+    f"number of arms) gives p < {LEVEL:g}; otherwise it is inside the noise. With one seed, or "
+    "seeds that do not differ, it cannot be told."
 )
-REAL, NOISE, UNKNOWN = "differs", "inside the noise", "one seed: cannot be told"
+REAL, NOISE, UNKNOWN = "differs", "inside the noise", "noise unknown: cannot be told"
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,18 @@ def summarize(values: Sequence[float | None]) -> Summary:
 
 
 def welch(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """Two-sided p that both have the same mean; None with fewer than two values on a side."""
+    """Two-sided p that both have the same mean.
+
+    None where the noise is unknown: with fewer than two values on a side, or with two means of
+    values without any spread.
+    """
     if min(len(values), len(others)) < 2:
         return None
     with warnings.catch_warnings():  # values that hardly differ are no mistake
         warnings.simplefilter("ignore", RuntimeWarning)
         p = float(ttest_ind(values, others, equal_var=False).pvalue)
-    if math.isnan(p):  # no spread on either side
-        return 1.0 if values[0] == others[0] else 0.0
+    if len({*values}) == len({*others}) == 1:
+        return 1.0 if values[0] == others[0] else None
     return p
 
 
