@@ -8,8 +8,10 @@ import onenet  # noqa: F401  (makes Detectron2 importable, so it comes first)
 import pytest
 
 # isort: split
+from assigners import add_assigners_config
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from onenet.engine import setup_cfg
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "visualize_data.py"
@@ -65,6 +67,16 @@ def test_training_samples_are_drawn(run, two_images, tmp_path):
     config.write_text(CONFIG)
     run("--config-file", config, "--output-dir", tmp_path / "out", "--max-images", 3)
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_the_config_that_a_run_has_saved_is_read(run, two_images, tmp_path):
+    """It has the keys of all packages."""
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    saved = setup_cfg(str(config), ["MODEL.DEVICE", "cpu"], add_configs=[add_assigners_config])
+    config.write_text(saved.dump())
+    run("--config-file", config, "--output-dir", tmp_path / "out", "--max-images", 1)
+    assert len(list((tmp_path / "out").iterdir())) == 1
 
 
 @pytest.mark.parametrize("source", ["--dataset", "--config-file"])

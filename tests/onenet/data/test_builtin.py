@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 
+import onenet
 import pytest
 from onenet.data import builtin, check_datasets_available, register_digits
 
@@ -45,6 +48,34 @@ def test_reading_makes_the_data_and_registering_does_not(registered, tiny_spec):
         for annotation in record["annotations"]:
             assert annotation["bbox_mode"] == BoxMode.XYWH_ABS
             assert 0 <= annotation["category_id"] < 10
+
+
+def test_a_name_that_is_taken_stays(registered, caplog, tmp_path):
+    metadata = MetadataCatalog.get("tiny_train").as_dict()
+    with caplog.at_level("WARNING"):
+        register_digits(tmp_path / "elsewhere")
+    assert MetadataCatalog.get("tiny_train").as_dict() == metadata
+    assert 'Dataset "tiny_train" was registered before' in caplog.text
+
+
+@pytest.mark.parametrize("name", ["CrowdHuman_train", "digits_val"])
+def test_the_package_can_be_imported_after_a_dataset_of_that_name(name):
+    script = f"""
+import onenet.compat
+from detectron2.data import DatasetCatalog, MetadataCatalog
+DatasetCatalog.register({name!r}, lambda: ["mine"])
+MetadataCatalog.get({name!r}).thing_classes = ["mine"]
+import onenet.data
+assert DatasetCatalog.get({name!r}) == ["mine"]
+assert MetadataCatalog.get({name!r}).thing_classes == ["mine"]
+assert "digits_train" in DatasetCatalog.list()
+"""
+    # The package itself would register them: its parts that come first are imported on their own.
+    stub = f"import sys, types; p = types.ModuleType('onenet'); p.__path__ = {onenet.__path__!r}"
+    run = [sys.executable, "-c", f"{stub}; sys.modules['onenet'] = p\n{script}"]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f'Dataset "{name}" was registered before' in done.stderr
 
 
 def test_evaluator_before_loader(registered):

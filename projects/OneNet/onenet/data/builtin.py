@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
 from .build import SPECS, DigitsSpec, datasets_root, ensure_digits
+from .catalog import register_unless_taken
 from .digits import CLASS_NAMES
 
 
 def register_digits(root: str | os.PathLike | None = None) -> None:
     """Put ``digits_{train,val}`` and ``digits_crowd_{train,val}`` into the catalogs.
+
+    A name that is taken already stays what it is.
 
     Args:
         root: folder of all datasets; ``datasets_root()`` by default, read now as Detectron2 does.
@@ -23,8 +25,9 @@ def register_digits(root: str | os.PathLike | None = None) -> None:
         for split in spec.scenes:
             name = f"{spec.name}_{split}"
             folder = spec.folder(root)
-            DatasetCatalog.register(name, partial(load_digits_scenes, root, spec, split))
-            MetadataCatalog.get(name).set(
+            register_unless_taken(
+                name,
+                partial(load_digits_scenes, root, spec, split),
                 json_file=str(spec.json_file(folder, split)),
                 image_root=str(spec.image_root(folder, split)),
                 prepare=partial(ensure_digits, root, spec),  # for who reads json_file directly

@@ -10,10 +10,10 @@ import os
 from functools import partial
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
 from .build import datasets_root
+from .catalog import register_unless_taken
 from .odgt import PERSON
 
 SPLITS = ("train", "val")
@@ -46,14 +46,18 @@ def json_file(folder: Path, split: str) -> Path:
 
 
 def register_crowdhuman(root: str | os.PathLike | None = None) -> None:
-    """Put ``crowdhuman_{train,val}``, and the official spelling of these, into the catalogs."""
+    """Put ``crowdhuman_{train,val}``, and the official spelling of these, into the catalogs.
+
+    A name that is taken already stays what it is.
+    """
     folder = crowdhuman_folder(root)
     for split in SPLITS:
         annotations, images = str(json_file(folder, split)), str(image_root(folder, split))
         for pattern in NAMES:
             name = pattern.format(split=split)
-            DatasetCatalog.register(name, partial(load_coco_json, annotations, images, name))
-            MetadataCatalog.get(name).set(
+            register_unless_taken(
+                name,
+                partial(load_coco_json, annotations, images, name),
                 json_file=annotations,
                 image_root=images,
                 evaluator_type="crowdhuman",
