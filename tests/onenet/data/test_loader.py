@@ -78,10 +78,17 @@ def test_images_left_without_boxes_are_filtered_where_asked(dataset, cfg, caplog
     assert [r["image_id"] for r in load_train_dicts(cfg)] == [0, 1, 2]
 
 
-def test_nothing_to_train_on(dataset, cfg):
-    dataset([])
-    with pytest.raises(UserError, match="three.*no image with a box"):
+@pytest.mark.parametrize("only_with_objects", [True, False])
+@pytest.mark.parametrize("case", ["no annotations", "all crowd", "all empty"])
+def test_nothing_to_train_on(dataset, cfg, case, only_with_objects):
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = only_with_objects
+    box = [70, 70, 5, 5] if case == "all empty" else BOX
+    path = dataset([] if case == "no annotations" else [(i, box, 1) for i in range(3)])
+    if case == "all crowd":
+        path.write_text(path.read_text().replace('"iscrowd": 0', '"iscrowd": 1'))
+    with pytest.raises(UserError, match="three.*no image with a box.*3 images") as caught:
         load_train_dicts(cfg)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_class_that_the_model_lacks(dataset, cfg):
@@ -100,7 +107,7 @@ def test_a_category_that_the_file_lacks(dataset, cfg):
 def test_an_annotation_file_that_is_no_json(dataset, cfg):
     path = dataset([])
     path.write_text('{"images": [')
-    with pytest.raises(UserError, match="annotations.json.*JSONDecodeError"):
+    with pytest.raises(UserError, match="annotations.json.*is not JSON"):
         load_train_dicts(cfg)
 
 

@@ -1,8 +1,11 @@
+import json
 import logging
 from pathlib import Path
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from onenet import UserError
 from onenet.engine import check_run
@@ -69,6 +72,49 @@ def test_eval_only_needs_test_data_alone(digits_cfg, save_weights):
     digits_cfg.DATASETS.TEST = ()
     with pytest.raises(UserError, match=r"DATASETS\.TEST"):
         check_run(digits_cfg, eval_only=True)
+
+
+@pytest.fixture
+def incomplete(few_digits, tmp_path):
+    """Two images of which the second is not there; the name of the dataset."""
+    file = few_digits / "digits/annotations/digits_val.json"
+    images = tmp_path / "some"
+    images.mkdir()
+    (images / "000000.png").touch()
+    content = json.loads(file.read_text())
+    content["images"] = content["images"][:2]
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] <= 2]
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps(content))
+    register_coco_instances("incomplete", {}, str(path), str(images))
+    yield "incomplete"
+    DatasetCatalog.remove("incomplete")
+    MetadataCatalog.remove("incomplete")
+
+
+@pytest.mark.parametrize("key", ["TRAIN", "TEST"])
+def test_a_missing_image_of_any_dataset(digits_cfg, incomplete, key):
+    digits_cfg.DATASETS[key] = (*digits_cfg.DATASETS[key], incomplete)
+    with pytest.raises(UserError, match=r'incomplete": 1 of \d+ images.*000001\.png'):
+        check_run(digits_cfg)
+
+
+def test_images_that_training_leaves_out_may_be_missing(digits_cfg, incomplete):
+    path = Path(MetadataCatalog.get(incomplete).json_file)
+    content = json.loads(path.read_text())
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] == 1]
+    path.write_text(json.dumps(content))
+    digits_cfg.DATASETS.TRAIN = (incomplete,)
+    check_run(digits_cfg)  # DATALOADER.FILTER_EMPTY_ANNOTATIONS
+
+
+def test_nothing_to_learn(digits_cfg, few_digits_names, incomplete):
+    path = Path(MetadataCatalog.get(incomplete).json_file)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    digits_cfg.DATASETS.TRAIN = (incomplete,)
+    digits_cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    with pytest.raises(UserError, match=r"DATASETS\.TRAIN.*no image with a box to train on"):
+        check_run(digits_cfg)
 
 
 @pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])

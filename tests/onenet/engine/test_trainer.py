@@ -1,9 +1,12 @@
 import copy
+import json
 import logging
 from pathlib import Path
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from onenet import UserError
@@ -114,6 +117,53 @@ def test_the_best_weights_of_a_run_are_kept(cfg, few_digits_names):
     assert set(evaluations) == {1, 4}
     assert best["metrics"]["bbox/AP"] == evaluations[best["iteration"]] == max(evaluations.values())
     assert Path(cfg.OUTPUT_DIR, "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_an_evaluation_that_fails_loses_nothing(cfg, few_digits_names, monkeypatch, caplog):
+    cfg.DATASETS.TEST = (few_digits_names["val"],)
+    cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD = 3, 4
+
+    def fail(*args):
+        raise UserError("a picture is broken")
+
+    monkeypatch.setattr(Trainer, "test", fail)
+    trainer = Trainer(cfg)
+    with pytest.raises(UserError, match="a picture is broken"):
+        trainer.train()
+    assert "--resume" in caplog.text
+    monkeypatch.undo()
+    resumed = Trainer(cfg)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 3
+    torch.testing.assert_close(resumed.model.state_dict(), trainer.model.state_dict())
+    torch.testing.assert_close(optimizer_state(resumed), optimizer_state(trainer))
+    resumed.train()
+    assert [iteration for _, iteration in resumed.storage.history("bbox/AP").values()] == [2, 4]
+
+
+def test_a_failure_of_the_last_evaluation_adds_no_checkpoint(cfg, few_digits_names, monkeypatch):
+    cfg.DATASETS.TEST = (few_digits_names["val"],)
+
+    def fail(*args):
+        raise UserError("a picture is broken")
+
+    monkeypatch.setattr(Trainer, "test", fail)
+    with pytest.raises(UserError, match="a picture is broken"):
+        Trainer(cfg).train()
+    assert Path(cfg.OUTPUT_DIR, "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_what_is_wrong_with_a_test_set_is_told_before_training(cfg, few_digits_names, caplog):
+    path = Path(cfg.OUTPUT_DIR, "val.json")
+    content = json.loads(Path(MetadataCatalog.get(few_digits_names["val"]).json_file).read_text())
+    content["annotations"][0]["bbox"] = [5, 5, 0, 0]
+    path.write_text(json.dumps(content))
+    register_coco_instances("with_an_empty_box", {}, str(path), cfg.OUTPUT_DIR)
+    cfg.DATASETS.TEST = ("with_an_empty_box",)
+    Trainer(cfg)
+    DatasetCatalog.remove("with_an_empty_box")
+    MetadataCatalog.remove("with_an_empty_box")
+    assert f'"with_an_empty_box": 1 of {len(content["annotations"])} boxes' in caplog.text
 
 
 def test_a_run_that_was_killed_in_its_last_evaluation(cfg, few_digits_names):

@@ -129,9 +129,15 @@ def test_batches_do_not_matter(evaluator, batch_size):
 
 
 def test_no_detections_at_all(evaluator):
+    """Nothing of what is there is found: 0; of what is not there, nothing can be said: NaN."""
     results = evaluate(evaluator, repeats=0)
-    assert results["nms_diagnosis"].pop("recall") == 0
-    assert all(math.isnan(x) for task in TASKS for x in results[task].values())
+    diagnosis = results.pop("nms_diagnosis")
+    assert diagnosis.pop("nms_gap") == diagnosis.pop("recall") == 0
+    assert all(math.isnan(value) for value in diagnosis.values())
+    expected = dict.fromkeys(("AP", "AP50", "AP75", "APs", "APm"), 0.0)
+    assert results["bbox_nms"] == pytest.approx({**expected, "APl": math.nan}, nan_ok=True)
+    assert results["bbox"].pop("AP-class 3") == results["bbox"].pop("AP-class 7") == 0
+    assert results["bbox"] == pytest.approx({**expected, "APl": math.nan}, nan_ok=True)
 
 
 def test_nothing_processed(evaluator):
@@ -334,7 +340,7 @@ def test_files(dataset, tmp_path):
     cfg.DATASETS.TEST = (dataset, "another")
     evaluate(build_evaluator(cfg, dataset), repeats=0)
     content = json.loads((tmp_path / "inference" / dataset / "diagnosis.json").read_text())
-    assert content["diagnosis"]["nms_gap"] is None
+    assert content["diagnosis"]["score_gap"] is None
 
 
 def test_class_wise_nms_spares_other_classes():

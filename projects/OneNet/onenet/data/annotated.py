@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MapDataset
+from detectron2.data import MapDataset
 
 from .mapper import OneNetDatasetMapper, build_augmentations
+from .records import load_records
 
 
 def annotated_scenes(cfg: CfgNode, dataset_name: str) -> MapDataset:
@@ -15,7 +16,7 @@ def annotated_scenes(cfg: CfgNode, dataset_name: str) -> MapDataset:
     Each is a dict in Detectron2's standard format with ``image`` and ``instances``, both in pixels
     of the network's input.
     """
-    return MapDataset(DatasetCatalog.get(dataset_name), annotated_mapper(cfg))
+    return MapDataset(load_records(dataset_name), annotated_mapper(cfg))
 
 
 def annotated_mapper(cfg: CfgNode) -> OneNetDatasetMapper:

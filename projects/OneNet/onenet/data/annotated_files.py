@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detectron2.data.datasets import load_coco_json
-
 from ..errors import UserError, nearest
 from .classes import check_num_classes
-from .coco_file import inspect_coco_file
+from .coco_records import load_coco_boxes
+from .repair import repair_boxes
+
+logger = logging.getLogger(__name__)
 
 
 def load_annotated_files(
@@ -31,16 +33,17 @@ def load_annotated_files(
         UserError: the json cannot be read, has other classes, or does not know an image.
     """
     try:
-        inspect_coco_file(json_file)
+        records = load_coco_boxes(json_file, "", name=json_file)
     except OSError as error:
         raise UserError(f'cannot read the annotations "{json_file}": {error.strerror}') from None
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f'the annotations "{json_file}": it {error}') from None
-    known = {
-        record["file_name"]: record
-        for record in load_coco_json(json_file, "", dataset_name=json_file)
-    }
     check_num_classes([json_file], num_classes)
+    if repaired := repair_boxes(records, json_file):
+        logger.warning('"%s": %s', json_file, repaired)
+    known = {record["file_name"]: record for record in records}
     return [record for path in paths for record in _records_of(Path(path), known, json_file)]
 
 

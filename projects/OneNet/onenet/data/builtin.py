@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from detectron2.data.datasets import load_coco_json
-
 from .build import SPECS, DigitsSpec, datasets_root, ensure_digits
 from .catalog import register_unless_taken
+from .coco_records import load_coco_boxes
 from .digits import CLASS_NAMES
 
 
@@ -40,7 +39,7 @@ def register_digits(root: str | os.PathLike | None = None) -> None:
 def load_digits_scenes(root: str, spec: DigitsSpec, split: str) -> list[dict]:
     """Make the dataset if needed and read one split of it as Detectron2 dataset dicts."""
     folder = ensure_digits(root, spec)
-    return load_coco_json(
+    return load_coco_boxes(
         str(spec.json_file(folder, split)),
         str(spec.image_root(folder, split)),
         f"{spec.name}_{split}",

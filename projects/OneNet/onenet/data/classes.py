@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Any
 
 from detectron2.data import MetadataCatalog
 
@@ -75,6 +76,27 @@ def check_num_classes(names: Sequence[str], num_classes: int) -> None:
                 f"{len(classes)} classes ({_abridged(classes)}); set "
                 f"MODEL.OneNet.NUM_CLASSES {len(classes)}"
             )
+
+
+def check_labels(records: Sequence[dict[str, Any]], name: str, num_classes: int) -> None:
+    """Refuse an annotation of a class that the model does not have.
+
+    Args:
+        records: of :func:`~onenet.data.load_records`.
+        name: of the dataset, for the message.
+        num_classes: ``MODEL.OneNet.NUM_CLASSES``.
+
+    Raises:
+        UserError: names the first such annotation.
+    """
+    for record in records:
+        for index, annotation in enumerate(record["annotations"]):
+            if not 0 <= annotation["category_id"] < num_classes:
+                raise UserError(
+                    f'dataset "{name}", image "{record["file_name"]}", annotation {index}: '
+                    f"category_id is {annotation['category_id']}, must be 0 to {num_classes - 1}; "
+                    "correct the annotation or MODEL.OneNet.NUM_CLASSES"
+                )
 
 
 def check_same_classes(names: Sequence[str]) -> None:

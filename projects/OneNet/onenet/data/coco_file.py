@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,26 +35,24 @@ def is_box(value: Any) -> bool:
 
 
 SECTIONS = ("images", "annotations", "categories")
-_ID = Kind(lambda value: isinstance(value, (int, str)), "an id")
-_SIDE = Kind(lambda value: is_number(value) and value > 0, "a number of pixels")
-_ANY = Kind(lambda value: True, "anything")
-CATEGORY_FIELDS = {"name": _ANY}
-IMAGE_FIELDS = {
-    "file_name": Kind(lambda value: isinstance(value, str), "text"),
-    "height": _SIDE,
-    "width": _SIDE,
-}
-ANNOTATION_FIELDS = {
-    "image_id": _ID,
-    "category_id": _ID,
-    "bbox": Kind(is_box, "four numbers"),
-}
-# These may be missing. Detectron2 does not take "ignore".
+_WHOLE = Kind(lambda value: _is_whole(value), "a whole number")
+_ID = Kind(lambda value: isinstance(value, str) or _is_whole(value), "a whole number or text")
+_SIDE = Kind(lambda value: is_number(value) and value > 0 and value % 1 == 0, "a number of pixels")
+_TEXT = Kind(lambda value: isinstance(value, str), "text")
+CATEGORY_FIELDS = {"id": _WHOLE, "name": Kind(lambda x: isinstance(x, str) or is_number(x), "text")}
+IMAGE_FIELDS = {"id": _ID, "file_name": _TEXT, "height": _SIDE, "width": _SIDE}
+ANNOTATION_FIELDS = {"image_id": _ID, "category_id": _ID, "bbox": Kind(is_box, "four numbers")}
+# These may be missing; so may the id, which is not used. Detectron2 does not take "ignore".
 ANNOTATION_OPTIONS = {
     "area": Kind(is_number, "a number"),
     "iscrowd": Kind(lambda value: value in (0, 1), "0 or 1"),
     "ignore": Kind(lambda value: value == 0, '0 ("iscrowd" 1 is for what is to be ignored)'),
 }
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it is an integer, and one that pycocotools' arrays of ids can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 class CocoFile(NamedTuple):
@@ -73,8 +71,7 @@ def inspect_coco_file(path: str) -> CocoFile:
     """Read and check a file; again only if it has changed since.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not JSON or not in the COCO format; the text goes on from the file's name.
+        OSError, ValueError: see :func:`read_coco_file`.
     """
     status = os.stat(path)
     return _inspect(os.path.abspath(path), status.st_mtime_ns, status.st_size)
@@ -82,24 +79,43 @@ def inspect_coco_file(path: str) -> CocoFile:
 
 @lru_cache(maxsize=32)
 def _inspect(path: str, modified: int, size: int) -> CocoFile:
-    with open(path, encoding="utf-8") as file:
+    content = read_coco_file(path)
+    return CocoFile(category_names(content), content["images"][0]["file_name"])
+
+
+def read_coco_file(path: str) -> dict[str, list[dict[str, Any]]]:
+    """Read and check a file.
+
+    Returns:
+        Its ``images``, ``annotations`` (none where the file has no such list, as those of tests on
+        a server) and ``categories``, as they stand there.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON or not in the COCO format; the text goes on from the file's name.
+    """
+    with open(path, encoding="utf-8-sig") as file:  # some editors put a mark before UTF-8
         try:
             content = json.load(file)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"is not JSON: {error}") from None
+    if isinstance(content, dict):
+        content.setdefault("annotations", [])
     for section in SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
             raise ValueError(f'has no list "{section}", which the COCO format asks for')
     images, annotations, categories = (content[section] for section in SECTIONS)
-    _check_entries("a category", categories, CATEGORY_FIELDS)
-    _check_entries("an image", images, IMAGE_FIELDS, id_type=(int, str))
-    if not categories:
-        raise ValueError('has no categories: the list "categories" must name each class')
-    classes = {one["id"]: str(one["name"]) for one in categories}
-    _check_annotations(annotations, {one["id"] for one in images}, classes)
+    _check_categories(categories)
+    _check_images(images)
+    _check_annotations(annotations, images, categories)
     if not images:
         raise ValueError("has no images")
-    return CocoFile(dict(sorted(classes.items())), images[0]["file_name"])
+    return content
+
+
+def category_names(content: dict[str, list[dict[str, Any]]]) -> dict[int, str]:
+    """Name of each category by its id, in the order of the ids, which is that of the classes."""
+    return dict(sorted((one["id"], str(one["name"])) for one in content["categories"]))
 
 
 def _check_entries(
@@ -107,37 +123,68 @@ def _check_entries(
     entries: list[Any],
     fields: Mapping[str, Kind],
     options: Mapping[str, Kind] | None = None,
-    id_type: type | tuple[type, ...] = int,
 ) -> None:
-    """Each must have an id of its own and some fields, and may have some more."""
-    ids = set()
+    """Each must have some fields, and may have some more; an id that it must have is its own."""
+    kinds, ids = {**fields, **(options or {})}, set()
     for position, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("id"), id_type):
-            raise ValueError(f'has {kind} without a whole number as "id" (number {position})')
-        missing = [field for field in fields if field not in entry]
-        if missing:
-            raise ValueError(f'has {kind} without "{missing[0]}" (id {entry["id"]})')
-        for field, wanted in {**fields, **(options or {})}.items():
+        if not isinstance(entry, dict):
+            raise ValueError(f"has {kind} (number {position}) that is {entry!r:.80}, no object")
+        for field in fields:
+            if field not in entry:
+                raise ValueError(f'has {kind} without "{field}"{_which(entry, position)}')
+        for field, wanted in kinds.items():
             if field in entry and not wanted.fits(entry[field]):
                 raise ValueError(
-                    f'has {kind} (id {entry["id"]}) whose "{field}" is {entry[field]!r}, '
+                    f'has {kind}{_which(entry, position)} whose "{field}" is {entry[field]!r:.80}, '
                     f"must be {wanted.name}"
                 )
-        if entry["id"] in ids:
-            raise ValueError(f"has several entries of {kind.split()[1]} id {entry['id']}")
-        ids.add(entry["id"])
+        if "id" in fields:
+            if entry["id"] in ids:
+                raise ValueError(f"has several entries of {kind.split()[1]} id {entry['id']}")
+            ids.add(entry["id"])
+
+
+def _which(entry: dict[str, Any], position: int) -> str:
+    return f" (id {entry['id']})" if "id" in entry else f" (number {position})"
+
+
+def _check_categories(categories: list[Any]) -> None:
+    _check_entries("a category", categories, CATEGORY_FIELDS)
+    if not categories:
+        raise ValueError('has no categories: the list "categories" must name each class')
+    ids: dict[str, int] = {}
+    for one in categories:
+        name = str(one["name"])
+        if name in ids:
+            raise ValueError(
+                f'has two categories of the name "{name}" (ids {ids[name]} and {one["id"]}): give '
+                "each its own name, or remove the one without annotations"
+            )
+        ids[name] = one["id"]
+
+
+def _check_images(images: list[Any]) -> None:
+    _check_entries("an image", images, IMAGE_FIELDS)
+    if len({type(one["id"]) for one in images}) > 1:
+        raise ValueError('has images whose "id" is a number and images whose "id" is text')
 
 
 def _check_annotations(
-    annotations: list[Any], image_ids: Collection[int], category_ids: Collection[int]
+    annotations: list[Any], images: list[dict[str, Any]], categories: list[dict[str, Any]]
 ) -> None:
     """Each must be of an image and of a category that the file has."""
-    references = {"image_id": ("images", image_ids), "category_id": ("categories", category_ids)}
     _check_entries("an annotation", annotations, ANNOTATION_FIELDS, ANNOTATION_OPTIONS)
-    for annotation in annotations:
-        for field, (section, ids) in references.items():
+    references = [
+        (field, section, {one["id"] for one in entries})
+        for field, section, entries in (
+            ("image_id", "images", images),
+            ("category_id", "categories", categories),
+        )
+    ]
+    for position, annotation in enumerate(annotations):
+        for field, section, ids in references:
             if annotation[field] not in ids:
                 raise ValueError(
-                    f"has an annotation (id {annotation['id']}) of {field} {annotation[field]!r}, "
-                    f'which is not in "{section}"'
+                    f"has an annotation{_which(annotation, position)} of {field} "
+                    f'{annotation[field]!r}, which is not in "{section}"'
                 )

@@ -10,10 +10,9 @@ import os
 from functools import partial
 from pathlib import Path
 
-from detectron2.data.datasets import load_coco_json
-
 from .build import datasets_root
 from .catalog import register_unless_taken
+from .coco_records import load_coco_boxes
 from .odgt import PERSON
 
 SPLITS = ("train", "val")
@@ -57,7 +56,7 @@ def register_crowdhuman(root: str | os.PathLike | None = None) -> None:
             name = pattern.format(split=split)
             register_unless_taken(
                 name,
-                partial(load_coco_json, annotations, images, name),
+                partial(load_coco_boxes, annotations, images, name),
                 json_file=annotations,
                 image_root=images,
                 evaluator_type="crowdhuman",

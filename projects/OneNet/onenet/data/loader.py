@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetCatalog,
-    DatasetFromList,
-    MetadataCatalog,
-    build_detection_test_loader,
-)
+from detectron2.data import DatasetFromList, MetadataCatalog, build_detection_test_loader
 from detectron2.data.build import (
     filter_images_with_only_crowd_annotations,
     print_instances_class_histogram,
@@ -23,12 +18,12 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ConfigError, UserError, nearest
-from .checks import check_datasets_available, sanitize_annotations
+from .classes import check_labels
 from .mapper import OneNetDatasetMapper
+from .records import load_records
 from .sampler import SeededDataset, TrainingBatches
 
 SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
-BAD_FILE = (AssertionError, KeyError, TypeError, ValueError)  # what a reader raises on bad content
 
 
 class TrainLoader:
@@ -148,46 +143,52 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     """Detectron2's test loader with this project's mapper, which names an image it cannot use.
 
     Raises:
-        ConfigError, UserError: the dataset is unknown or not on this machine.
+        ConfigError, UserError: see :func:`~onenet.data.load_records`.
     """
-    check_datasets_available([dataset_name])
     return build_detection_test_loader(
-        cfg, dataset_name, mapper=OneNetDatasetMapper(cfg, is_train=False)
+        load_records(dataset_name),
+        mapper=OneNetDatasetMapper(cfg, is_train=False),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
 
 def load_train_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Read the annotations of ``DATASETS.TRAIN`` and clean them.
+    """Read the datasets of ``DATASETS.TRAIN``.
 
     Raises:
-        ConfigError, UserError: a dataset is unknown, not on this machine, unreadable or without
-            annotations, or has a class that the model does not have.
+        ConfigError, UserError: see :func:`~onenet.data.load_records`,
+            :func:`select_train_dicts`.
     """
     names = cfg.DATASETS.TRAIN
-    check_datasets_available(names)
+    records = select_train_dicts(cfg, {name: load_records(name) for name in names})
     num_classes = cfg.MODEL.OneNet.NUM_CLASSES
-    records = list(
-        chain.from_iterable(sanitize_annotations(_read(name), name, num_classes) for name in names)
-    )
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
-    if not records:
-        raise UserError(f"DATASETS.TRAIN {tuple(names)} has no image with a box to train on")
     classes = MetadataCatalog.get(names[0]).get("thing_classes", map(str, range(num_classes)))
     print_instances_class_histogram(records, list(classes))
     return records
 
 
-def _read(name: str) -> list[dict[str, Any]]:
-    try:
-        records = DatasetCatalog.get(name)
-    except UserError:
-        raise
-    except BAD_FILE as error:
-        source = MetadataCatalog.get(name).get("json_file", "its source")
+def select_train_dicts(
+    cfg: CfgNode, datasets: Mapping[str, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The images of the datasets that are trained on: those with objects, where this is asked for.
+
+    Args:
+        cfg: reads ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` and ``MODEL.OneNet.NUM_CLASSES``.
+        datasets: records by the name of the dataset, as ``load_records`` has them.
+
+    Raises:
+        UserError: there is nothing to learn, or something that the model has no class for.
+    """
+    for name, records in datasets.items():
+        check_labels(records, name, cfg.MODEL.OneNet.NUM_CLASSES)
+    records = list(chain.from_iterable(datasets.values()))
+    annotations = [one for record in records for one in record["annotations"]]
+    if all(one.get("iscrowd") for one in annotations):
         raise UserError(
-            f'dataset "{name}" cannot be read from "{source}": {type(error).__name__}: {error}'
-        ) from error
-    if any("annotations" not in record for record in records):
-        raise UserError(f'dataset "{name}" has images without annotations, so none to train on')
+            f"DATASETS.TRAIN {tuple(datasets)} has no image with a box to train on: "
+            f'{len(records)} images, {len(annotations)} boxes, all of them "iscrowd"; '
+            "boxes without area do not count"
+        )
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
     return records

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
 
 from ..errors import ConfigError, UserError
 from .coco_file import inspect_coco_file
+from .coco_records import load_coco_boxes, tell_classes
 
 KEY = "DATASETS.REGISTER"
 
@@ -45,7 +45,7 @@ def register_datasets(value: Sequence) -> None:
             DatasetCatalog.remove(entry.name)
         MetadataCatalog.pop(entry.name, None)
         DatasetCatalog.register(
-            entry.name, partial(load_coco_json, entry.json_file, entry.image_root, entry.name)
+            entry.name, partial(load_coco_boxes, entry.json_file, entry.image_root, entry.name)
         )
         MetadataCatalog.get(entry.name).set(
             json_file=entry.json_file,
@@ -91,10 +91,7 @@ def _prepare(entry: Entry) -> None:
             f'{place}: there is no image "{content.first_image}" in "{entry.image_root}", where '
             "the file names of the annotations must start"
         )
-    MetadataCatalog.get(entry.name).set(
-        thing_classes=list(content.classes.values()),
-        thing_dataset_id_to_contiguous_id={id_: i for i, id_ in enumerate(content.classes)},
-    )
+    tell_classes(entry.name, content.classes)
 
 
 def _working_directory() -> str:

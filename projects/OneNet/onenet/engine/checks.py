@@ -14,8 +14,15 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_lr_scheduler
 from torch import nn
 
-from ..data import check_datasets_available, check_num_classes, check_same_classes
-from ..data.loader import check_sampler, check_sizes
+from ..data import (
+    check_datasets_available,
+    check_labels,
+    check_num_classes,
+    check_pictures,
+    check_same_classes,
+    read_records,
+)
+from ..data.loader import check_sampler, check_sizes, select_train_dicts
 from ..errors import ConfigError, UserError, nearest
 from .assignment_probe import check_probe
 from .checkpoint import Checkpointer
@@ -59,6 +66,7 @@ def check_run(
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)
     check_same_classes(names)
+    check_data(cfg, eval_only=eval_only)
     if not eval_only:
         check_schedule(cfg)
     check_weights(
@@ -68,6 +76,27 @@ def check_run(
         unsafe_load=unsafe_load,
         need_detector=eval_only,
     )
+
+
+def check_data(cfg: CfgNode, *, eval_only: bool = False) -> None:
+    """Read the datasets of a run and look for their images; what can be repaired is not told here.
+
+    Args:
+        cfg: the config.
+        eval_only: whether those of ``DATASETS.TRAIN`` are not needed.
+
+    Raises:
+        UserError: a dataset cannot be trained on or evaluated on, or has images that are missing.
+    """
+    train, test = () if eval_only else cfg.DATASETS.TRAIN, cfg.DATASETS.TEST
+    datasets = {name: read_records(name)[0] for name in {*train, *test}}
+    for name in test:
+        check_labels(datasets[name], name, cfg.MODEL.OneNet.NUM_CLASSES)
+        check_pictures(datasets[name], name)
+    if train:
+        with _silence():
+            records = select_train_dicts(cfg, {name: datasets[name] for name in train})
+        check_pictures(records, ", ".join(train))
 
 
 def check_batch(cfg: CfgNode, num_processes: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import TrainerStateMixin
-from ..data import build_test_loader, build_train_loader
+from ..data import build_test_loader, build_train_loader, load_records
 from ..data.loader import TrainLoader
 from ..errors import UserError
 from ..evaluation import build_evaluator, candidates_offered
@@ -38,6 +40,8 @@ from .initial_weights import InitialWeights
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
 from .resume import LogContinuation, StepSeed
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(TrainerStateMixin, DefaultTrainer):
@@ -58,6 +62,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
+        for name in cfg.DATASETS.TEST:
+            load_records(name)  # tells now, not at the first evaluation, what it had to repair
         model = create_ddp_model(
             model,
             broadcast_buffers=False,
@@ -160,6 +166,27 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             return super().test(cfg, model, evaluators)
 
     def build_hooks(self) -> list[HookBase]:
+        hooks = self._build_hooks()
+        for hook in hooks:
+            if isinstance(hook, EvalHook):
+                hook._func = partial(self._save_if_it_fails, hook._func)
+        return hooks
+
+    def _save_if_it_fails(self, evaluate: Callable[[], Any]) -> Any:
+        """Evaluate; an error then costs nothing of the training before, in whichever process."""
+        try:
+            return evaluate()
+        except Exception:
+            if self.iter < self.max_iter:  # later, the final checkpoint is there
+                self.checkpointer.save_to_disk = True
+                self.checkpointer.save(f"model_{self.iter:07d}")
+                logger.error(
+                    'The evaluation failed. What was trained is in "%s": go on with --resume.',
+                    self.cfg.OUTPUT_DIR,
+                )
+            raise
+
+    def _build_hooks(self) -> list[HookBase]:
         cfg, model = self.cfg, unwrapped(self.model)
         early: list[HookBase] = [LogContinuation(cfg.OUTPUT_DIR)]
         if cfg.SEED >= 0:

@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 import numpy as np
-from detectron2.data import DatasetCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import BoxMode
 from detectron2.utils import comm
 
+from onenet.data import load_records
 from onenet.errors import UserError
 
 from .crowdhuman_metrics import IGNORED, TRUE, Scored, crowdhuman_metrics, match_image, pool
@@ -79,9 +79,9 @@ class CrowdHumanEvaluator(DatasetEvaluator):
 def _load_ground_truth(dataset_name: str) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
     """People and ignore regions of every image, each (n, 4) x1 y1 x2 y2 pixels inside the image."""
     ground_truth = {}
-    for image in DatasetCatalog.get(dataset_name):
+    for image in load_records(dataset_name):
         boxes: dict[bool, list] = {False: [], True: []}
-        for one in image.get("annotations", ()):
+        for one in image["annotations"]:
             box = BoxMode.convert(one["bbox"], one["bbox_mode"], BoxMode.XYXY_ABS)
             boxes[bool(one.get("iscrowd"))].append(box)
         limits = np.array([image["width"], image["height"]] * 2, float)

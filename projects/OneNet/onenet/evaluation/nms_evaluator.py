@@ -6,20 +6,21 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from detectron2.data import DatasetCatalog
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import BoxMode, Instances
 from detectron2.utils import comm
 from torch import Tensor
 
 from onenet.compat import COCO_MAX_DETECTIONS, counted_detections, has_fast_coco_eval
+from onenet.data import load_records
 from onenet.errors import UserError
 from onenet.nms import kept_by_nms
 
+from .coco import BoxEvaluator
 from .diagnosis import Matches, diagnose, match_detections, merge_matches
 from .summary import BOX_METRICS, format_summary, write_diagnosis
 
@@ -88,20 +89,14 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         self._max_detections = max_detections
         if coco_options is None:
             coco_options = {"use_fast_impl": has_fast_coco_eval()}
-        # First, because reading a COCO json also registers the category ids COCOEvaluator needs.
-        self._ground_truth = _load_ground_truth(dataset_name)
+        records = load_records(dataset_name)
+        self._ground_truth = _ground_truth(records)
         self._as_trained, self._with_nms = (
-            COCOEvaluator(
-                dataset_name,
-                tasks=("bbox",),
-                distributed=distributed,
-                output_dir=folder,
-                **coco_options,
+            BoxEvaluator(
+                dataset_name, records, distributed=distributed, output_dir=folder, **coco_options
             )
             for folder in (output_dir, os.path.join(output_dir, "nms"))
         )
-        for evaluator in (self._as_trained, self._with_nms):
-            _complete(evaluator._coco_api.anns.values())
         self._counted = counted_detections(coco_options)
         self._matches: list[Matches] = []
         self._among_candidates = True
@@ -165,13 +160,11 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         return merge_matches(comm.gather(matches, dst=0)) if self._distributed else matches
 
 
-def _load_ground_truth(dataset_name: str) -> dict[Any, tuple[Tensor, Tensor]]:
-    """Read boxes (G, 4) in x1 y1 x2 y2 pixels and classes (G,) of every image, by image id."""
+def _ground_truth(records: Sequence[dict[str, Any]]) -> dict[Any, tuple[Tensor, Tensor]]:
+    """Boxes (G, 4) in x1 y1 x2 y2 pixels and classes (G,) of every image, by image id."""
     ground_truth = {}
-    for image in DatasetCatalog.get(dataset_name):
-        objects = [
-            x for x in image.get("annotations", ()) if not (x.get("iscrowd") or x.get("ignore"))
-        ]
+    for image in records:
+        objects = [x for x in image["annotations"] if not x.get("iscrowd")]
         boxes = [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in objects]
         classes = [x["category_id"] for x in objects]
         ground_truth[image["image_id"]] = (
@@ -181,20 +174,11 @@ def _load_ground_truth(dataset_name: str) -> dict[Any, tuple[Tensor, Tensor]]:
     return ground_truth
 
 
-def _complete(annotations: Iterable[dict[str, Any]]) -> None:
-    """Give annotations what pycocotools asks for and whoever wrote the json may have left out."""
-    for one in annotations:
-        one.setdefault("iscrowd", 0)
-        one.setdefault("area", one["bbox"][2] * one["bbox"][3])
-
-
-def _evaluate_quietly(
-    evaluator: COCOEvaluator, log_level: int = logging.NOTSET
-) -> dict[str, float]:
+def _evaluate_quietly(evaluator: BoxEvaluator, log_level: int = logging.NOTSET) -> dict[str, float]:
     """Evaluate without the tables that pycocotools prints; metrics it cannot give are NaN.
 
     Args:
-        evaluator: of the task bbox.
+        evaluator: to be run.
         log_level: least severity of what Detectron2's evaluators may log meanwhile.
     """
     # Set on the parent: each evaluator module has a logger of its own below it.

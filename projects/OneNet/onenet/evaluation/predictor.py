@@ -5,9 +5,9 @@ from __future__ import annotations
 from tempfile import TemporaryDirectory
 
 import torch
-from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 
+from ..data import load_records
 from ..errors import UserError
 from ..predict import BasePredictor, Detections
 from .nms_evaluator import NMSDiagnosisEvaluator
@@ -26,7 +26,7 @@ def evaluate_predictor(predictor: BasePredictor, dataset_name: str) -> dict[str,
     Raises:
         UserError: an image cannot be read.
     """
-    inputs = DatasetCatalog.get(dataset_name)
+    inputs = load_records(dataset_name)
     with TemporaryDirectory() as folder:
         evaluator = NMSDiagnosisEvaluator(dataset_name, folder, distributed=False)
         evaluator.reset()

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.ops import batched_nms, box_convert
 
 from ..compat import COCO_MAX_DETECTIONS
+from ..data import load_records
 from ..errors import UserError
+from ..evaluation.coco import coco_api, coco_content
 from ..evaluation.diagnosis import MATCH_IOU
 
 DETECTIONS = "coco_instances_results.json"
@@ -63,19 +64,12 @@ def detection_curves(
             return curves
     plain, with_nms = (json.loads(source.read_text(encoding="utf-8")) for source in sources)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
-        truth = COCO(_annotation_file(dataset_name, folder))
+        truth = coco_api(coco_content(dataset_name, load_records(dataset_name)))
         curves = _measure(truth, plain, with_nms, max_detections)
     partial = kept.with_suffix(".partial")
     partial.write_text(json.dumps(curves), encoding="utf-8")
     os.replace(partial, kept)
     return curves
-
-
-def _annotation_file(dataset_name: str, folder: Path) -> str:
-    DatasetCatalog.get(dataset_name)
-    file = MetadataCatalog.get(dataset_name).get("json_file")
-    # Of a dataset that came from elsewhere, Detectron2's evaluator has made one.
-    return file or str(folder / f"{dataset_name}_coco_format.json")
 
 
 def _measure(
@@ -106,9 +100,9 @@ def suppress(detections: Detections, threshold: float) -> Detections:
     """
     if threshold >= NO_NMS or not detections:
         return detections
-    image_ids = np.array([one["image_id"] for one in detections])
-    order = np.argsort(image_ids, kind="stable")
-    starts = np.flatnonzero(np.diff(image_ids[order])) + 1
+    ids, images = np.unique([one["image_id"] for one in detections], return_inverse=True)
+    order = np.argsort(images, kind="stable")
+    starts = np.searchsorted(images[order], np.arange(1, len(ids)))
     boxes = torch.tensor([one["bbox"] for one in detections])
     boxes = box_convert(boxes, "xywh", "xyxy")
     scores = torch.tensor([one["score"] for one in detections])
