@@ -5,6 +5,7 @@ torchrun --nproc-per-node 8 train_net.py --config-file configs/onenet_R50.yaml
 python train_net.py --config-file configs/onenet_R50.yaml --eval-only MODEL.WEIGHTS model.pth
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -26,6 +27,7 @@ from onenet.engine import (
     setup_cfg,
     setup_run,
 )
+from onenet.paths import expand_home
 
 
 def argument_parser() -> ArgumentParser:
@@ -35,7 +37,10 @@ def argument_parser() -> ArgumentParser:
         "--allow-partial", action="store_true", help="load what fits of weights of another model"
     )
     parser.add_argument(
-        "--unsafe-load", metavar="FILE", help="load these weights even if they can run code"
+        "--unsafe-load",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="load these weights even if they can run code",
     )
     return parser
 
@@ -72,6 +77,7 @@ def evaluate(cfg: CfgNode, args: Namespace) -> dict[str, Any]:
 if __name__ == "__main__":
     with exit_on_user_error():
         args = argument_parser().parse_args()
+        args.config_file = expand_home(args.config_file, "--config-file")
         cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
         check_run(
             cfg,

@@ -253,21 +253,20 @@ class TrainerStateMixin:
 
         It does not fit where the checkpoint lacks it, or where another Detectron2 version (or
         another config) sorts the parameters into other groups. Training then goes on with a fresh
-        optimizer at the right iteration and learning rate, and a warning.
+        optimizer at the right iteration, and a warning. The learning rates are the config's.
         """
         from detectron2.engine import TrainerBase
 
         state = dict(state_dict)
         problem = self._load_inner_state(state.pop("_trainer", {}))
-        if problem:
-            state["hooks"] = {
-                name: {key: value for key, value in hook.items() if key not in _PER_GROUP_KEYS}
-                for name, hook in state.get("hooks", {}).items()
-            }
+        state["hooks"] = {
+            name: {key: value for key, value in hook.items() if key not in _PER_GROUP_KEYS}
+            for name, hook in state.get("hooks", {}).items()
+        }
         TrainerBase.load_state_dict(self, state)
+        for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+            group["lr"] = lr
         if problem:
-            for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
-                group["lr"] = lr
             logger.warning("Resuming with a fresh optimizer: %s.", problem)
 
     def _load_inner_state(self, inner: dict[str, Any]) -> str:

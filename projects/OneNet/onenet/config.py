@@ -6,10 +6,10 @@ from detectron2.config import CfgNode as CN
 
 
 def add_onenet_config(cfg: CN) -> None:
-    """Add the keys of OneNet to a Detectron2 config; stock keys keep their values.
+    """Add the keys of OneNet to a Detectron2 config.
 
     Names, defaults and meanings that the official implementation has are the same here; keys of
-    this project are marked "new".
+    this project are marked "new". Stock keys keep their values, but for two weight decays.
     """
     onenet = _child(cfg.MODEL, "OneNet")
     onenet.NUM_CLASSES = 80  # new: 0 = as many as the datasets have
@@ -119,6 +119,9 @@ def _add_branch_config(onenet: CN) -> None:
 
 def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
+    # Not 0 and 0.0001: the official code decays norms and biases like all else, unless told not to.
+    cfg.SOLVER.WEIGHT_DECAY_NORM = None  # None = WEIGHT_DECAY
+    cfg.SOLVER.WEIGHT_DECAY_BIAS = None
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
     cfg.SOLVER.CHANNELS_LAST = False  # new: memory layout of the convolutions, faster on CPUs
     cfg.SOLVER.ACCUMULATE = 1  # new: a process takes its batch in this many parts, to save memory

@@ -63,19 +63,91 @@ def test_every_trainable_parameter_once(cfg, model):
     assert sorted(found) == sorted(map(id, trainable(model)))
 
 
-def test_learning_rates_and_weight_decay(cfg, model):
-    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.2
-    # The official code decays norms and biases as well, whatever these say.
-    cfg.SOLVER.WEIGHT_DECAY_NORM, cfg.SOLVER.WEIGHT_DECAY_BIAS = 0.0, 0.0
-    rates = {
-        id(p): (group["lr"], group["weight_decay"])
-        for group in build_optimizer(cfg, model).param_groups
+def settings(optimizer, model):
+    """(learning rate, weight decay) of each trainable parameter."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
         for p in group["params"]
     }
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            lr = 0.1 * 0.2 if name.startswith("backbone.") else 0.1
-            assert rates[id(parameter)] == (pytest.approx(lr), 0.01), name
+
+
+def test_learning_rates_and_weight_decay(cfg, model):
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.2
+    optimizer = build_optimizer(cfg, model)
+    for name, found in settings(optimizer, model).items():
+        lr = 0.1 * 0.2 if name.startswith("backbone.") else 0.1
+        assert found == (pytest.approx(lr), 0.01), name  # norms and biases too, as officially
+    assert [len(group["params"]) for group in optimizer.param_groups] == [4, 4]
+
+
+def test_norms_and_biases_have_their_own_where_asked_for(cfg, model):
+    cfg.SOLVER.BACKBONE_MULTIPLIER, cfg.SOLVER.BIAS_LR_FACTOR = 0.5, 2.0
+    cfg.SOLVER.WEIGHT_DECAY_NORM, cfg.SOLVER.WEIGHT_DECAY_BIAS = 0.0, 0.003
+    found = settings(build_optimizer(cfg, model), model)
+    assert found["backbone.0.weight"] == pytest.approx((0.05, 0.01))
+    assert found["backbone.0.bias"] == pytest.approx((0.1, 0.003))
+    assert found["backbone.1.weight"] == pytest.approx((0.05, 0.0))  # a LayerNorm
+    assert found["backbone.1.bias"] == pytest.approx((0.1, 0.003))
+    assert found["head.weight"] == pytest.approx((0.1, 0.01))
+    assert found["head.bias"] == pytest.approx((0.2, 0.003))
+
+
+def test_the_decay_of_norms_alone(cfg, model):
+    cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    found = settings(build_optimizer(cfg, model), model)
+    assert {name for name, (_, decay) in found.items() if decay == 0} == {
+        "backbone.1.weight",
+        "backbone.1.bias",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("WEIGHT_DECAY_NORM", "none"),
+        ("WEIGHT_DECAY_BIAS", -0.1),
+        ("WEIGHT_DECAY", None),
+        ("BIAS_LR_FACTOR", -1.0),
+    ],
+)
+def test_factors_that_are_none(cfg, model, key, value):
+    cfg.SOLVER[key] = value
+    with pytest.raises(ConfigError, match=f"SOLVER.{key} must be a number .*{value}"):
+        build_optimizer(cfg, model)
+
+
+def test_what_pytorch_refuses_is_a_config_error(cfg, model):
+    cfg.SOLVER.OPTIMIZER, cfg.SOLVER.NESTEROV, cfg.SOLVER.MOMENTUM = "SGD", True, 0.0
+    with pytest.raises(ConfigError, match="SOLVER: Nesterov momentum requires a momentum"):
+        build_optimizer(cfg, model)
+
+
+def test_a_loaded_state_leaves_the_settings_of_the_config(cfg, model):
+    first = build_optimizer(cfg, model)
+    train(model, first)
+    cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY = 0.003, 0.2
+    second = build_optimizer(cfg, model)
+    second.load_state_dict(first.state_dict())
+    assert set(settings(second, model).values()) == {(0.003, 0.2)}
+    weight = model.head.weight
+    assert torch.equal(second.state[weight]["exp_avg"], first.state[weight]["exp_avg"])
+    assert second.state[weight]["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("OPTIMIZER", "SGD", "another SOLVER.OPTIMIZER"),
+        ("WEIGHT_DECAY_BIAS", 0.0, "other groups"),
+    ],
+)
+def test_a_state_that_does_not_fit(cfg, model, key, value, reason):
+    state = build_optimizer(cfg, model).state_dict()
+    cfg.SOLVER[key] = value
+    with pytest.raises(ValueError, match=reason):
+        build_optimizer(cfg, model).load_state_dict(state)
 
 
 def test_a_frozen_backbone_has_no_group(cfg, model):

@@ -70,3 +70,18 @@ def test_an_output_folder_that_cannot_be_made(tmp_path):
     cfg = setup_cfg(opts=["OUTPUT_DIR", str(tmp_path / "file" / "run")])
     with pytest.raises(UserError, match="OUTPUT_DIR .*Not a directory"):
         setup_run(cfg, Namespace())
+
+
+def test_no_path_of_a_config_keeps_its_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file.yaml").write_text("OUTPUT_DIR: ~/run\nMODEL: {TIMM: {WEIGHTS: ~/timm.pth}}")
+    cfg = setup_cfg("~/file.yaml", ["MODEL.WEIGHTS", "~/model.pth"])
+    assert f"{tmp_path}/run" == cfg.OUTPUT_DIR
+    assert f"{tmp_path}/model.pth" == cfg.MODEL.WEIGHTS
+    assert f"{tmp_path}/timm.pth" == cfg.MODEL.TIMM.WEIGHTS
+
+
+@pytest.mark.parametrize("key", ["OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.TIMM.WEIGHTS"])
+def test_the_home_folder_of_nobody(key):
+    with pytest.raises(ConfigError, match=f'{key} "~no.body/x".*"./~no.body/x"'):
+        setup_cfg(opts=[key, "~no.body/x"])

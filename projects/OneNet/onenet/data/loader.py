@@ -123,6 +123,8 @@ def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sam
     factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
         records, cfg.DATALOADER.REPEAT_THRESHOLD
     )
+    if not cfg.DATALOADER.get("REPEAT_SQRT", True):  # a key of main; the factors are square roots
+        factors = factors**2
     return RepeatFactorTrainingSampler(factors, seed=seed)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..errors import ConfigError, UserError
+from ..paths import expand_home
 from .coco_file import inspect_coco_file
 from .coco_records import load_coco_boxes, tell_classes
 
@@ -67,7 +68,7 @@ def _parse(value: Sequence) -> list[Entry]:
         name, *paths = triple
         if name in [entry.name for entry in entries]:
             raise ConfigError(f'{KEY} names "{name}" twice.')
-        entries.append(Entry(name, *map(os.path.expanduser, paths)))
+        entries.append(Entry(name, *(expand_home(path, KEY) for path in paths)))
     return entries
 
 

@@ -33,7 +33,7 @@ def merge_file(cfg: CfgNode, filename: str) -> None:
         raise ConfigError(
             f"{filename}: VERSION {loaded['VERSION']} is not supported, only {cfg.VERSION}."
         )
-    _merge(cfg, _flatten(loaded), f"{filename}: ")
+    _merge(cfg, flatten(loaded), f"{filename}: ")
 
 
 def merge_list(cfg: CfgNode, opts: list[str]) -> None:
@@ -93,10 +93,11 @@ def _why(error: Exception) -> str:
     return " ".join(str(getattr(error, "problem", None) or error).split())
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of a config with their sections, as on a command line, and their values."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -131,7 +132,7 @@ def _merge_whole_number(cfg: CfgNode, key: str, value: Any, source: str) -> None
 def _similar(key: str, cfg: CfgNode) -> str:
     """What to say after an unknown key."""
     parent, _, name = key.rpartition(".")
-    keys = [valid for valid, _ in _flatten(cfg)]
+    keys = [valid for valid, _ in flatten(cfg)]
     if parent in keys:
         return f" {parent} is a value, not a section."
     names = [valid.rpartition(".")[2] for valid in keys]

@@ -6,39 +6,41 @@ from functools import partial
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver.build import GradientClipType, maybe_add_gradient_clipping
+from detectron2.solver.build import (
+    GradientClipType,
+    get_default_optimizer_params,
+    maybe_add_gradient_clipping,
+)
 from torch import nn
 
 from ..errors import ConfigError, nearest
 
 OPTIMIZERS = ("ADAMW", "SGD")
 FULL_MODEL = "full_model"
+OPTIONAL = ("WEIGHT_DECAY_NORM", "WEIGHT_DECAY_BIAS")  # None = WEIGHT_DECAY
+FACTORS = ("WEIGHT_DECAY", "BIAS_LR_FACTOR", "BACKBONE_MULTIPLIER", *OPTIONAL)
 CLIP_TYPES = (FULL_MODEL, *(kind.value for kind in GradientClipType))
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """Build the optimizer with the meaning that the official implementation gives its keys.
 
-    Reads of ``SOLVER``: ``OPTIMIZER``, ``BASE_LR``, ``BACKBONE_MULTIPLIER``, ``WEIGHT_DECAY`` (of
-    every parameter: biases and norms are no exception), ``MOMENTUM`` and ``NESTEROV`` (of SGD), and
-    ``CLIP_GRADIENTS``, whose ``CLIP_TYPE`` may be "full_model" beside Detectron2's own.
+    Reads of ``SOLVER``: ``OPTIMIZER``, ``BASE_LR``, ``BACKBONE_MULTIPLIER``, ``BIAS_LR_FACTOR``,
+    ``WEIGHT_DECAY``, ``WEIGHT_DECAY_NORM`` and ``WEIGHT_DECAY_BIAS`` (each ``WEIGHT_DECAY`` where
+    None), ``MOMENTUM`` and ``NESTEROV`` (of SGD), and ``CLIP_GRADIENTS``, whose ``CLIP_TYPE`` may
+    be "full_model" beside Detectron2's own.
+
+    A state that is loaded into it leaves these settings as they are.
 
     Raises:
-        ConfigError: there is no such optimizer or way to clip.
+        ConfigError: there is no such optimizer or way to clip, or a number is out of range.
     """
     solver = cfg.SOLVER
     check_optimizer(solver)
-    options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
-    groups = parameter_groups(model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER)
-    if solver.OPTIMIZER == "SGD":
-        optimizer = torch.optim.SGD(
-            groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options
-        )
-    else:
-        # Several times faster than the loop over parameters, but blind to what a GradScaler needs:
-        # with AMP the gradients must be unscaled before they are clipped.
-        optimizer = torch.optim.AdamW(groups, fused=not solver.AMP.ENABLED, **options)
-        optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
+    try:
+        optimizer = _build(solver, parameter_groups(model, solver))
+    except (TypeError, ValueError) as error:  # as PyTorch judges its arguments
+        raise ConfigError(f"SOLVER: {error}.") from None
     if solver.CLIP_GRADIENTS.CLIP_TYPE != FULL_MODEL:
         return maybe_add_gradient_clipping(cfg, optimizer)
     if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE > 0:
@@ -48,11 +50,25 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer
 
 
+def _build(solver: CfgNode, groups: list[dict]) -> torch.optim.Optimizer:
+    if solver.OPTIMIZER == "SGD":
+        optimizer = torch.optim.SGD(
+            groups, solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV
+        )
+    else:
+        # Several times faster than the loop over parameters, but blind to what a GradScaler needs:
+        # with AMP the gradients must be unscaled before they are clipped.
+        optimizer = torch.optim.AdamW(groups, solver.BASE_LR, fused=not solver.AMP.ENABLED)
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
+    optimizer.register_load_state_dict_pre_hook(_keep_settings)
+    return optimizer
+
+
 def check_optimizer(solver: CfgNode) -> None:
-    """Look up the names that select an optimizer, in ``cfg.SOLVER``.
+    """Check the names that select an optimizer, in ``cfg.SOLVER``, and what PyTorch does not check.
 
     Raises:
-        ConfigError: one of them is unknown.
+        ConfigError: a name is unknown, or a number is none or negative.
     """
     name, clipping = solver.OPTIMIZER, solver.CLIP_GRADIENTS
     if name not in OPTIMIZERS:
@@ -64,22 +80,50 @@ def check_optimizer(solver: CfgNode) -> None:
             f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE: unknown type "{clipping.CLIP_TYPE}".'
             f"{nearest(clipping.CLIP_TYPE, CLIP_TYPES)}"
         )
+    for key in FACTORS:
+        value = solver[key]
+        missing = value is None and key in OPTIONAL
+        if not missing and not (isinstance(value, (int, float)) and value >= 0):
+            raise ConfigError(f"SOLVER.{key} must be a number from 0 on, got {value!r}.")
 
 
-def parameter_groups(model: nn.Module, lr: float, backbone_multiplier: float) -> list[dict]:
-    """Trainable parameters by learning rate; those of ``model.backbone`` have their own.
+def parameter_groups(model: nn.Module, solver: CfgNode) -> list[dict]:
+    """Trainable parameters by learning rate and weight decay, those of ``model.backbone`` last.
 
-    Few large groups let an optimizer treat many parameters in one go.
+    What a norm or a bias is, Detectron2 decides; the bias of a norm is a bias. Few large groups
+    let an optimizer treat many parameters in one go.
     """
-    backbone, others = [], []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            (backbone if name.startswith("backbone.") else others).append(parameter)
-    groups = [
-        {"params": others, "lr": lr},
-        {"params": backbone, "lr": lr * backbone_multiplier},
-    ]
-    return [group for group in groups if group["params"]]
+    backbone = {id(p) for name, p in model.named_parameters() if name.startswith("backbone.")}
+    rules = get_default_optimizer_params(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+    )
+    groups: dict[tuple, dict] = {}
+    for rule in rules:
+        for parameter in rule["params"]:
+            multiplier = solver.BACKBONE_MULTIPLIER if id(parameter) in backbone else 1.0
+            settings = {"lr": rule["lr"] * multiplier, "weight_decay": rule["weight_decay"]}
+            key = (id(parameter) in backbone, *settings.values())
+            groups.setdefault(key, {"params": [], **settings})["params"].append(parameter)
+    return [group for key, group in sorted(groups.items(), key=lambda item: item[0][0])]
+
+
+def _keep_settings(optimizer: torch.optim.Optimizer, state: dict) -> dict:
+    """Take over what has been accumulated for the parameters, and no learning rate or the like.
+
+    Raises:
+        ValueError: it is of another optimizer, or the parameters were grouped otherwise.
+    """
+    own, loaded = optimizer.state_dict()["param_groups"], state["param_groups"]
+    if any(("betas" in group) != ("betas" in own[0]) for group in loaded):
+        raise ValueError("it is of another SOLVER.OPTIMIZER")
+    if [len(group["params"]) for group in loaded] != [len(group["params"]) for group in own]:
+        raise ValueError("it sorts the parameters into other groups")
+    return {**state, "param_groups": own}
 
 
 @torch.no_grad()

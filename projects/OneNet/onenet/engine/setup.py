@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 
@@ -16,9 +17,14 @@ from ..config import add_onenet_config
 from ..data import count_classes, register_datasets
 from ..errors import ConfigError, UserError, nearest
 from ..heads import HEADS
+from ..paths import expand_home
 from .config_file import merge_file, merge_list
 from .device import choose_device
+from .earlier_run import meet_earlier_run
 from .optimizer import check_optimizer
+from .stock_keys import check_stock_keys, unread_keys
+
+logger = logging.getLogger(__name__)
 
 
 def setup_cfg(
@@ -34,9 +40,9 @@ def setup_cfg(
         add_configs: functions that add keys of further packages.
 
     Returns:
-        The config, frozen. Where it asks for a GPU and there is none, it runs on the CPU. The
-        datasets of ``DATASETS.REGISTER`` are in the catalogs, and ``NUM_CLASSES`` 0 has become the
-        number that they have.
+        The config, frozen. Where it asks for a GPU and there is none, it runs on the CPU. Paths
+        have no "~", the datasets of ``DATASETS.REGISTER`` are in the catalogs, and ``NUM_CLASSES``
+        0 has become the number that they have.
 
     Raises:
         ConfigError: a file, key, value or name in it is wrong, or the device is not there.
@@ -46,8 +52,9 @@ def setup_cfg(
     for add_config in (add_onenet_config, *add_configs):
         add_config(cfg)
     if config_file:
-        merge_file(cfg, config_file)
+        merge_file(cfg, expand_home(config_file, "--config-file"))
     merge_list(cfg, list(opts))
+    _expand_paths(cfg)
     register_datasets(cfg.DATASETS.REGISTER)
     if cfg.MODEL.OneNet.NUM_CLASSES == 0:
         names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
@@ -62,8 +69,9 @@ def check_names(cfg: CfgNode) -> None:
     """Look up every name in ``cfg`` that selects a part, before any part is built.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or something is switched on that is not here.
     """
+    check_stock_keys(cfg)
     _check_name("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY)
     _check_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY)
     if cfg.MODEL.META_ARCHITECTURE == "OneNet":
@@ -78,19 +86,28 @@ def _check_name(key: str, name: str, valid: Iterable) -> None:
         raise ConfigError(f'{key}: unknown name "{name}".{nearest(name, names)}')
 
 
+def _expand_paths(cfg: CfgNode) -> None:
+    cfg.OUTPUT_DIR = expand_home(cfg.OUTPUT_DIR, "OUTPUT_DIR")
+    cfg.MODEL.WEIGHTS = expand_home(cfg.MODEL.WEIGHTS, "MODEL.WEIGHTS")
+    cfg.MODEL.TIMM.WEIGHTS = expand_home(cfg.MODEL.TIMM.WEIGHTS, "MODEL.TIMM.WEIGHTS")
+
+
 def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> None:
     """Begin a run: output folder, log files, a copy of the config, and the random seed.
 
     Args:
         cfg: the config.
-        args: the command line, to be logged.
+        args: the command line, to be logged; ``resume`` and ``eval_only`` of it are read.
         packages: further packages whose messages belong in the log.
 
     Raises:
         UserError: the output folder cannot be made or written to.
     """
     register_datasets(cfg.DATASETS.REGISTER)  # again, where this is a process of its own
+    warnings = unread_keys(cfg)
     try:
+        if comm.is_main_process() and not getattr(args, "eval_only", False):
+            warnings += meet_earlier_run(cfg, resume=getattr(args, "resume", False))
         default_setup(cfg, args)
     except OSError as error:
         raise UserError(
@@ -99,3 +116,5 @@ def setup_run(cfg: CfgNode, args: Namespace, packages: Sequence[str] = ()) -> No
         ) from error
     for package in ("onenet", *packages):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=package)
+    for warning in warnings:
+        logger.warning(warning)
