@@ -14,7 +14,7 @@ REQUIRES = [
     "numpy>=1.23",
     "scipy>=1.9",
     "scikit-learn>=1.2",
-    "Pillow>=9.2",
+    "Pillow>=11.2",  # the first that reads the orientation in XMP data of every format
     "matplotlib>=3.6",
     "pycocotools>=2.0.6",
     "fvcore>=0.1.5.post20221221",  # the first whose configs may have several _BASE_
@@ -47,7 +47,7 @@ EXTRAS = {
         "pytest-xdist>=3.3",
         "ruff>=0.17",
     ],
-    # For tools/export_onnx.py. To run what it writes, onnxruntime, NumPy and OpenCV are enough.
+    # For tools/export_onnx.py. To run what it writes, onnxruntime, NumPy and Pillow are enough.
     "export": [
         "onnx>=1.17",
         "onnxruntime>=1.20",

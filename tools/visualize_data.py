@@ -19,11 +19,12 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
-from detectron2.data.detection_utils import annotations_to_instances, read_image
+from detectron2.data.detection_utils import annotations_to_instances
 from onenet.data import build_train_loader, check_datasets_available, class_names, label_names
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import ConfigError
+from onenet.predict import read_image
 from onenet.visualization import draw_truth, input_image
 from PIL import Image
 from tqdm import tqdm
@@ -66,7 +67,7 @@ def numbers(records: Sequence[dict]) -> list[str]:
 
 def draw_record(record: dict, names: Sequence[str], scale: float) -> np.ndarray:
     """One image with its annotations."""
-    image = read_image(record["file_name"], "RGB")
+    image = np.ascontiguousarray(read_image(record["file_name"])[..., ::-1])
     boxes = [
         {key: one[key] for key in ("bbox", "bbox_mode", "category_id")}
         for one in record["annotations"]

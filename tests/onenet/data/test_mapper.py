@@ -10,6 +10,8 @@ from detectron2.structures import BoxMode
 from detectron2.utils.env import seed_all_rng
 from onenet.data import OneNetDatasetMapper
 from onenet.errors import UserError
+from onenet.predict import BasePredictor, ModelCard
+from PIL import Image
 
 SIZE = (80, 120)  # height, width
 BOX = [12, 20, 60, 68]
@@ -136,6 +138,78 @@ def test_an_unusable_image_is_named(sample, tmp_path, damage, is_train):
     with pytest.raises(UserError, match="image.png") as caught:
         make_mapper(is_train=is_train)(sample)
     assert "annotations" in str(caught.value)
+
+
+class Recorder(BasePredictor):
+    """A predictor that keeps what its network would see, and finds nothing."""
+
+    def run(self, batch):
+        self.batch = batch
+        return [(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, int))] * len(batch)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def lying():
+    """A colour image on its left side, and the tag that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return Image.fromarray(noise(*SIZE, 3).transpose(1, 0, 2)[::-1].copy()), exif
+
+
+KINDS = {
+    "grey.png": lambda: (Image.fromarray(noise(*SIZE)), None),
+    "deep.png": lambda: (Image.fromarray(noise(*SIZE).astype(np.uint16) * 250), None),
+    "deep.tif": lambda: (Image.fromarray(noise(*SIZE).astype(np.uint16) * 250), None),
+    "transparent.png": lambda: (Image.fromarray(noise(*SIZE, 4)), None),
+    "palette.png": lambda: (Image.fromarray(noise(*SIZE, 3)).quantize(9), None),
+    "cmyk.jpg": lambda: (Image.fromarray(noise(*SIZE, 3)).convert("CMYK"), None),
+    "lying.png": lying,
+    "lying.jpg": lying,
+    "lying.tif": lying,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("order", ["BGR", "RGB"])
+def test_training_evaluation_and_prediction_see_the_same_pixels(tmp_path, name, order):
+    image, exif = KINDS[name]()
+    image.save(tmp_path / name, exif=exif or Image.Exif())
+    height, width = SIZE
+    record = {"file_name": str(tmp_path / name), "height": height, "width": width}
+    options = ("INPUT.FORMAT", order, "INPUT.MIN_SIZE_TRAIN", (57,), "INPUT.MIN_SIZE_TEST", 57,
+               "INPUT.RANDOM_FLIP", "none")  # fmt: skip
+    predictor = Recorder(ModelCard((), order, shorter_side=57, longest_side=1333))
+    predictor(tmp_path / name)
+    for is_train in (True, False):
+        mapped = make_mapper(*options, is_train=is_train)(record)
+        np.testing.assert_array_equal(mapped["image"].numpy(), predictor.batch[0])
+
+
+def test_pixels_without_a_fixed_range_are_named(sample, tmp_path):
+    sample["file_name"] = str(tmp_path / "a.tif")
+    Image.fromarray(np.zeros(SIZE, np.float32)).save(sample["file_name"])
+    with pytest.raises(UserError, match=r"a\.tif.*8 or 16 bits.*annotations"):
+        make_mapper()(sample)
+
+
+def test_the_annotated_size_is_that_of_the_upright_image(sample):
+    image, exif = lying()
+    image.save(sample["file_name"], exif=exif)
+    assert make_mapper()(sample)["image"].shape == (3, *SIZE)
+    with pytest.raises(UserError, match="width/height"):
+        make_mapper()({**sample, "height": SIZE[1], "width": SIZE[0]})
+
+
+def test_of_annotations_the_boxes_are_taken(sample):
+    """A mask that is none, or keypoints, neither drop a box nor stop the run."""
+    (box,) = sample["annotations"]
+    more = {**box, "segmentation": [[1, 2]], "keypoints": [1, 2, 2]}
+    mapped = make_mapper("INPUT.RANDOM_FLIP", "none")({**sample, "annotations": [box, more]})
+    assert mapped["instances"].gt_boxes.tensor.tolist() == [BOX, BOX]
+    assert not mapped["instances"].has("gt_masks")
 
 
 def test_ignore_regions_are_augmented_and_kept_apart(sample):

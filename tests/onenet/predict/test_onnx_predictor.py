@@ -18,7 +18,7 @@ WITHOUT_TORCH = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "detectron2", "fvcore", "PIL"):
+        if name.partition(".")[0] in ("torch", "torchvision", "detectron2", "fvcore", "cv2"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Block())
 from onenet.predict import OnnxPredictor

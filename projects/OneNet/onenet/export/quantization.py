@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..errors import UserError
-from ..predict.base import Image, load_image
+from ..predict.images import Image, load_image
 from ..predict.onnx_predictor import OnnxPredictor, open_session
 
 if TYPE_CHECKING:

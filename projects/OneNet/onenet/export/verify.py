@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ..predict.base import Found
+from ..predict.images import resize
 from ..predict.model_card import ModelCard
-from ..predict.resize import resize
 
 SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 1e-2  # pixels

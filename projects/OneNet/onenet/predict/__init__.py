@@ -1,14 +1,14 @@
 """Detect objects in images, by an exported model or by PyTorch.
 
 This package alone of the project needs neither PyTorch nor Detectron2: ``OnnxPredictor`` runs on
-NumPy, OpenCV and onnxruntime.
+NumPy, Pillow and onnxruntime.
 """
 
 from typing import Any
 
+from ..images import read_image
 from .base import BasePredictor
 from .detections import Detections
-from .images import read_image
 from .model_card import ModelCard
 from .onnx_predictor import OnnxPredictor
 

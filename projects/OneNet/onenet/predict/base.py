@@ -12,11 +12,9 @@ import numpy as np
 
 from ..errors import UserError
 from .detections import Detections
-from .images import check_image, read_image
+from .images import Image, load_image, network_size, resize
 from .model_card import ModelCard
-from .resize import network_size, resize
 
-Image: TypeAlias = "np.ndarray | str | os.PathLike"
 Found: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -124,17 +122,3 @@ class BasePredictor(ABC):
         boxes = np.clip(boxes * scale, 0, limit)
         keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (scores >= self.threshold)
         return Detections(boxes[keep], scores[keep], classes[keep], (height, width))
-
-
-def load_image(image: Image) -> np.ndarray:
-    """An image (H, W, 3) uint8, BGR, from a path or an array.
-
-    Raises:
-        UserError: it cannot be read, or is no such array.
-    """
-    if isinstance(image, (str, os.PathLike)):
-        return read_image(image)
-    if not isinstance(image, np.ndarray):
-        raise UserError(f"an image must be an array or a path, not {type(image).__name__}")
-    check_image(image)
-    return image

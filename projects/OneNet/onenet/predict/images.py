@@ -1,47 +1,30 @@
-"""Read image files, and refuse those that are not whole: OpenCV shows a part without a word."""
+"""Images for a predictor: take what the caller gives, and resize it as for evaluation."""
 
 from __future__ import annotations
 
 import os
-import struct
-import zlib
-from pathlib import Path
+from typing import TypeAlias
 
-import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 from ..errors import UserError
+from ..images import read_image
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
-_JPEG_STANDALONE = {0x01, *range(0xD0, 0xD9)}  # markers that no length follows
-_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
+Image: TypeAlias = "np.ndarray | str | os.PathLike"
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image file upright, as its EXIF data has it.
-
-    Returns:
-        (H, W, 3) uint8, BGR. Grey becomes BGR, transparency is dropped, and of 16 bits the higher
-        eight are kept.
+def load_image(image: Image) -> np.ndarray:
+    """An image (H, W, 3) uint8, BGR, from a path or an array.
 
     Raises:
-        UserError: the file cannot be read, or is empty, truncated or no image.
+        UserError: it cannot be read, or is no such array.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    if not data:
-        raise UserError(f"{path}: the file is empty")
-    if not _is_whole(data):
-        raise UserError(f"{path}: the image is truncated or damaged")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # more pixels than OpenCV admits
-        raise UserError(f"{path}: {error.err}") from None
-    if image is None:
-        raise UserError(f"{path}: not an image that OpenCV can read")
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image must be an array or a path, not {type(image).__name__}")
+    check_image(image)
     return image
 
 
@@ -54,8 +37,8 @@ def check_image(image: np.ndarray) -> None:
     if image.ndim != 3 or image.shape[2] != 3:
         channels = f"{image.shape[2]} channels" if image.ndim == 3 else f"shape {image.shape}"
         raise UserError(
-            f"an image must be (height, width, 3), BGR; this one has {channels}: convert it with "
-            "cv2.cvtColor"
+            f"an image must be (height, width, 3), BGR; this one has {channels}: convert it, or "
+            "give the path of its file"
         )
     if image.dtype != np.uint8:
         raise UserError(
@@ -65,44 +48,28 @@ def check_image(image: np.ndarray) -> None:
         raise UserError(f"the image has no pixels (shape {image.shape})")
 
 
-def _is_whole(data: bytes) -> bool:
-    """Whether the end of the image is there, for the formats that tell where it is."""
-    if data.startswith(_PNG):
-        return _is_whole_png(data)
-    if data.startswith(_JPEG):
-        return _is_whole_jpeg(data)
-    if data.startswith(b"RIFF"):  # WebP
-        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
-    if data.startswith(b"BM"):
-        return len(data) >= int.from_bytes(data[2:6], "little")
-    return True
+def network_size(height: int, width: int, shorter_side: int, longest_side: int) -> tuple[int, int]:
+    """Size of an image for the network, as Detectron2's ``ResizeShortestEdge`` computes it.
+
+    Args:
+        height, width: of the image.
+        shorter_side: what the shorter side becomes; 0 leaves the image as it is.
+        longest_side: the longer side becomes at most this, the shorter one then less.
+
+    Returns:
+        (height, width), at least one pixel each.
+    """
+    if shorter_side == 0:
+        return height, width
+    scale = shorter_side / min(height, width)
+    sides = (shorter_side, scale * width) if height < width else (scale * height, shorter_side)
+    if max(sides) > longest_side:
+        shrink = longest_side / max(sides)
+        sides = (sides[0] * shrink, sides[1] * shrink)
+    return max(1, int(sides[0] + 0.5)), max(1, int(sides[1] + 0.5))
 
 
-def _is_whole_png(data: bytes) -> bool:
-    """Walk the chunks, each of which carries a checksum, to the last one."""
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + length
-        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            return False
-        if kind == b"IEND":
-            return True
-        position = end + 4
-    return False
-
-
-def _is_whole_jpeg(data: bytes) -> bool:
-    """Walk the segments to the picture, past a thumbnail with an end of its own."""
-    position = len(_JPEG)
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == _JPEG_SCAN:
-            return data.find(_JPEG_END, position) >= 0
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in _JPEG_STANDALONE:
-            position += 2
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return False
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image (H, W, 3) uint8 by the filter of Detectron2's ``ResizeTransform``."""
+    resized = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.BILINEAR)
+    return np.asarray(resized)

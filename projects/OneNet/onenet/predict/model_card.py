@@ -20,7 +20,7 @@ class ModelCard:
     Attributes:
         class_names: by class id.
         channel_order: "BGR" or "RGB", of the images that the network takes.
-        shorter_side, longest_side: sizes for testing, see :func:`.resize.network_size`; pixels.
+        shorter_side, longest_side: sizes for testing, see :func:`.images.network_size`; pixels.
         score_threshold: detections of a lower score are left out.
         config_sha256: of the config that the model was built from.
     """

@@ -21,7 +21,7 @@ CPU = "CPUExecutionProvider"
 class OnnxPredictor(BasePredictor):
     """Detects objects in images by a model of ``tools/export_onnx.py``.
 
-    Needs NumPy, OpenCV and onnxruntime, neither PyTorch nor Detectron2.
+    Needs NumPy, Pillow and onnxruntime, neither PyTorch nor Detectron2.
 
     >>> predictor = OnnxPredictor("model.onnx", threshold=0.4)  # doctest: +SKIP
     >>> predictor("street.jpg").boxes  # doctest: +SKIP
