@@ -6,8 +6,8 @@ PACKAGE_DIR = {"onenet": "projects/OneNet/onenet", "assigners": "projects/Assign
 
 # What onenet, assigners and the programs import themselves. Detectron2 is not among them: it is
 # built for one PyTorch and one CUDA, so it is yours to choose (docs/installation.md), and no
-# package index holds more than its v0.5. The test suite was run with the lower bounds of this
-# list and of the extra `detectron2`.
+# package index holds more than its v0.5. What was run with the lower bounds of this list and of
+# the extra `detectron2`: docs/installation.md.
 REQUIRES = [
     "torch>=2.6",
     "torchvision>=0.21",

@@ -29,6 +29,16 @@ def convert(tmp_path):
     return run
 
 
+def test_sizes_are_those_of_upright_images(convert, tmp_path):
+    for name, orientation in (("a", 6), ("b", 3)):
+        path = tmp_path / f"images/{name}.jpg"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.open(path).save(path, exif=exif)
+    images = convert(*({"ID": name, "gtboxes": []} for name in "ab")).coco["images"]
+    assert [(one["width"], one["height"]) for one in images] == [(40, 60), (30, 50)]
+
+
 def test_boxes_become_annotations_and_masks_ignore_regions(convert):
     result = convert(
         {"ID": "a", "gtboxes": [PERSON, MASK]}, b"", {"ID": "b", "gtboxes": [UNCLEAR]}, b"  "

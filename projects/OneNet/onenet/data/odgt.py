@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -22,6 +22,7 @@ from .coco_file import is_box
 PERSON = "person"
 CATEGORIES = [{"id": 1, "name": PERSON}]
 SUFFIX = ".jpg"
+LYING = range(5, 9)  # the orientations of EXIF that swap height and width
 
 
 @dataclass
@@ -121,11 +122,12 @@ def _annotation(box: Any) -> dict[str, Any]:
 
 
 def _image(image_id: str, image_root: Path) -> dict[str, Any]:
-    """Name and size of an image; reads no more than its header."""
+    """Name and upright size of an image; reads no more than its header."""
     file_name = image_id + SUFFIX
     try:
         with Image.open(image_root / file_name) as image:
-            width, height = image.size
+            lies = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
+            width, height = image.size[::-1] if lies else image.size
     except FileNotFoundError:
         raise ValueError(f'no image "{file_name}"') from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
