@@ -20,8 +20,7 @@ from statistics import median
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
-from detectron2.data import DatasetCatalog
-from onenet.data import check_datasets_available
+from onenet.data import check_datasets_available, load_records
 from onenet.engine import exit_on_user_error
 from onenet.engine.arguments import at_least
 from onenet.engine.benchmark import measure_in_turns
@@ -57,7 +56,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def compare(files: Sequence[str], dataset: str) -> str:
     """A table of AP, size and time of models."""
     predictors = {file: OnnxPredictor(file, threshold=0.0) for file in files}
-    image = read_image(DatasetCatalog.get(dataset)[0]["file_name"])
+    image = read_image(load_records(dataset)[0]["file_name"])
     calls = {file: partial(predictor, image) for file, predictor in predictors.items()}
     seconds = measure_in_turns(calls, TIMED, WARMUP)
     rows = []
@@ -85,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Quantise, and compare if asked to."""
     args = parse_args(argv)
     check_datasets_available([name for name in (args.dataset, args.evaluate) if name])
-    images = args.images or [image["file_name"] for image in DatasetCatalog.get(args.dataset)]
+    images = args.images or [image["file_name"] for image in load_records(args.dataset)]
     images = images[: args.count]
     quantize(args.model, args.output, images)
     print(f"{args.output}: calibrated on {len(images)} images")

@@ -24,9 +24,9 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MapDataset
+from detectron2.data import MapDataset
 from matplotlib.figure import Figure
-from onenet.data import check_datasets_available, check_num_classes
+from onenet.data import check_num_classes, load_records
 from onenet.data.annotated import annotated_mapper
 from onenet.data.annotated_files import load_annotated_files
 from onenet.engine import exit_on_user_error, setup_cfg
@@ -95,9 +95,9 @@ def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
         return load_annotated_files(args.input, args.annotations, num_classes)[: args.max_images]
     if len(args.input) > 1 or Path(args.input[0]).exists():
         raise UserError(f'--input "{args.input[0]}": images need --annotations with a COCO json.')
-    check_datasets_available(args.input)
+    records = load_records(args.input[0])
     check_num_classes(args.input, num_classes)
-    return DatasetCatalog.get(args.input[0])[: args.max_images]
+    return records[: args.max_images]
 
 
 def moments(args: argparse.Namespace) -> dict[str, str]:

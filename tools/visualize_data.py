@@ -18,9 +18,14 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 from detectron2.data.detection_utils import annotations_to_instances
-from onenet.data import build_train_loader, check_datasets_available, class_names, label_names
+from onenet.data import (
+    build_train_loader,
+    check_datasets_available,
+    class_names,
+    label_names,
+    load_records,
+)
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import ConfigError
@@ -53,8 +58,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def draw_annotations(name: str, scale: float) -> Iterator[Picture]:
     """The images of a registered dataset with their annotations."""
-    check_datasets_available([name])
-    records = DatasetCatalog.get(name)
+    records = load_records(name)
     names = class_names(name) or numbers(records)
     return ((Path(r["file_name"]).stem, draw_record(r, names, scale)) for r in records)
 

@@ -99,6 +99,17 @@ def test_a_missing_image_of_any_dataset(digits_cfg, incomplete, key):
         check_run(digits_cfg)
 
 
+def test_a_test_set_that_does_not_tell_its_classes(digits_cfg, few_digits_names):
+    load = DatasetCatalog[few_digits_names["val"]]
+    DatasetCatalog.register("silent", load)
+    digits_cfg.DATASETS.TEST = ("silent",)
+    try:
+        with pytest.raises(UserError, match='"silent" of DATASETS.TEST.*thing_classes'):
+            check_run(digits_cfg)
+    finally:
+        DatasetCatalog.remove("silent")
+
+
 def test_images_that_training_leaves_out_may_be_missing(digits_cfg, incomplete):
     path = Path(MetadataCatalog.get(incomplete).json_file)
     content = json.loads(path.read_text())

@@ -47,7 +47,7 @@ def load_records(name: str) -> list[dict[str, Any]]:
 def read_records(name: str) -> tuple[list[dict[str, Any]], str]:
     """Read a dataset as :func:`load_records` does; returns also what it would tell, in a line."""
     check_datasets_available([name])
-    records = [_boxes_alone(record) for record in _read(name)]
+    records = _read(name)
     remarks = [repair_boxes(records, name), _nothing_to_find(records)]
     told = "; ".join(filter(None, remarks))
     return records, f'dataset "{name}": {told}' if told else ""
@@ -59,7 +59,7 @@ def _read(name: str) -> list[dict[str, Any]]:
     try:
         if source and metadata.get("evaluator_type") in COCO_TYPES:
             return load_coco_boxes(source, metadata.get("image_root", ""), name)
-        return DatasetCatalog.get(name)
+        return [_boxes_alone(record) for record in DatasetCatalog.get(name)]
     except UserError:
         raise
     except BAD_FILE as error:

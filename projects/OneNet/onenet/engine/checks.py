@@ -20,6 +20,7 @@ from ..data import (
     check_num_classes,
     check_pictures,
     check_same_classes,
+    class_names,
     read_records,
 )
 from ..data.loader import check_sampler, check_sizes, select_train_dicts
@@ -91,6 +92,11 @@ def check_data(cfg: CfgNode, *, eval_only: bool = False) -> None:
     train, test = () if eval_only else cfg.DATASETS.TRAIN, cfg.DATASETS.TEST
     datasets = {name: read_records(name)[0] for name in {*train, *test}}
     for name in test:
+        if class_names(name) is None:
+            raise UserError(
+                f'dataset "{name}" of DATASETS.TEST does not tell its classes, by which AP '
+                f'is computed: set MetadataCatalog.get("{name}").thing_classes'
+            )
         check_labels(datasets[name], name, cfg.MODEL.OneNet.NUM_CLASSES)
         check_pictures(datasets[name], name)
     if train:
