@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from onenet import GroundTruth, Predictions, Priors
+from onenet import Assignment, GroundTruth, Predictions, Priors
 from onenet.geometry import box_centers, square_boxes
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -57,8 +57,9 @@ def anchor_priors(anchors: np.ndarray, level_hw: np.ndarray) -> Priors:
 
 
 def point_priors(level_hw, strides=STRIDES) -> Priors:
+    """Points at the centres of the cells."""
     grids = []
-    for (height, width), stride in zip(level_hw, strides, strict=True):
+    for (height, width), stride in zip(level_hw, map(int, strides), strict=True):
         x = torch.arange(int(width)) * stride + stride // 2
         y = torch.arange(int(height)) * stride + stride // 2
         grids.append(torch.cartesian_prod(y, x).flip(1).float())
@@ -67,6 +68,20 @@ def point_priors(level_hw, strides=STRIDES) -> Priors:
     level, stride = level_and_stride(sizes, strides)
     shapes = tuple((int(h), int(w)) for h, w in level_hw)
     return Priors(square_boxes(points, 8 * stride), points, stride, level, sizes, shapes)
+
+
+def predictions_of(case: Mapping[str, np.ndarray]) -> Predictions:
+    """Of one image, from ``scores`` or ``logits`` and ``pred_boxes``."""
+    scores = torch.from_numpy(case["scores"])[None] if "scores" in case else None
+    logits = torch.from_numpy(case["logits"])[None] if scores is None else scores.logit()
+    return Predictions(logits, torch.from_numpy(case["pred_boxes"])[None])
+
+
+def score_map(assignment: Assignment) -> torch.Tensor:
+    """(R,) class target of each sample of one image, 0 where it is not positive."""
+    value = (assignment.score * assignment.positive)[0]
+    target = value.new_zeros(assignment.dense_gt().shape[1])
+    return target.scatter_reduce(0, assignment.sample[0], value, "amax")
 
 
 def no_predictions(priors: Priors, num_classes: int = NUM_CLASSES) -> Predictions:

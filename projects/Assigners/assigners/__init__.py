@@ -4,6 +4,17 @@ import onenet  # noqa: F401  (before anything of Detectron2, which it makes impo
 
 # isort: split
 from .config import add_assigners_config
+from .dynamic import POTO, TAL, OneToFew, SimOTA
 from .static import ATSS, FCOS, CenterNet, MaxIoU
 
-__all__ = ["ATSS", "FCOS", "CenterNet", "MaxIoU", "add_assigners_config"]
+__all__ = [
+    "ATSS",
+    "FCOS",
+    "POTO",
+    "TAL",
+    "CenterNet",
+    "MaxIoU",
+    "OneToFew",
+    "SimOTA",
+    "add_assigners_config",
+]

@@ -25,6 +25,43 @@ def add_assigners_config(cfg: CN) -> None:
 
     _child(assigner, "CENTERNET").MIN_OVERLAP = 0.7  # IoU that a box moved by the radius keeps
 
+    _add_dynamic_config(assigner)
+
+
+def _add_dynamic_config(assigner: CN) -> None:
+    """Keys of the rules that look at predictions."""
+    tal = _child(assigner, "TAL")
+    tal.PRESET = "tood"  # "tood", "yolo" or "yolo_one"; sets the keys below
+    tal.TOPK = None  # samples that a ground truth takes; None = as the preset has it
+    tal.ALPHA = None  # exponent of the score
+    tal.BETA = None  # exponent of the overlap
+    tal.INSIDE_FIRST = None  # only samples inside compete; False = all, and those outside drop
+    tal.CIOU = None  # the overlap is the complete IoU
+    tal.WIDEN = None  # for what is inside, no side is shorter than the stride of the second level
+    tal.ONE_TO_ONE = None  # of what is left after conflicts, each ground truth keeps the best
+    tal.SOFT_LABELS = True  # class targets and box weights are the metric; False = all are 1
+
+    simota = _child(assigner, "SIMOTA")
+    simota.PRESET = "mmdet"  # "mmdet" or "yolox"; sets the next two keys
+    simota.RADIUS = None  # samples take part this near to a centre, in strides
+    simota.INSIDE = None  # ... or inside of the box, and both is best; False = the centre decides
+    simota.TOPK = 10  # most samples of a ground truth
+    simota.IOU_WEIGHT = 3.0  # of -log IoU beside the class cost
+    simota.SOFT_LABELS = True  # class targets are IoUs; False = 1
+
+    poto = _child(assigner, "POTO")
+    poto.SOLVER = "hungarian"  # "hungarian" or "argmax"
+    poto.ALPHA = 0.8  # exponent of the IoU; that of the score is the rest to 1
+    poto.RADIUS = 1.5  # candidates lie this near to the centre, in strides
+
+    few = _child(assigner, "ONE_TO_FEW")
+    few.TOPK = 7  # most positives of a ground truth
+    few.ALPHA = 0.8  # as for POTO
+    few.RADIUS = 1.5
+    few.SOFT_WEIGHT = 0.4  # of all but the best in the class loss
+    few.START = 0.6  # largest class target of all but the best, at the first step
+    few.END = 0.2  # ... and at the last
+
 
 def _child(parent: CN, name: str) -> CN:
     """The node ``name`` below ``parent``, which another package may have made before."""

@@ -5,6 +5,8 @@ Everything here is elementwise or broadcasting tensor code: no synchronisation, 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -69,6 +71,96 @@ def _product(extent: Tensor) -> Tensor:
     # Not `prod`: its backward pass asks how many factors are 0, and waits for the answer.
     width, height = extent.clamp(min=0).unbind(-1)
     return width * height
+
+
+def elementwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """IoU of corresponding boxes, or of every pair if one has a dimension more.
+
+    Args:
+        boxes: (..., 4).
+        others: (..., 4), broadcastable to ``boxes``.
+
+    Returns:
+        (...) in [0, 1]; 0 for two boxes without area.
+    """
+    intersection = _extent_of_overlap(boxes, others, 0) * _extent_of_overlap(boxes, others, 1)
+    union = box_area(boxes) + box_area(others) - intersection
+    return intersection / union.clamp(min=MIN_AREA)
+
+
+def elementwise_ciou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Complete IoU: the IoU less what centres and aspect ratios differ.
+
+    Source: Zheng et al., "Distance-IoU Loss", AAAI 2020, equations 8 to 11.
+
+    Args:
+        boxes: (..., 4).
+        others: (..., 4), broadcastable to ``boxes``.
+
+    Returns:
+        (...) at most 1.
+    """
+    iou = elementwise_iou(boxes, others)
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    other_x1, other_y1, other_x2, other_y2 = others.unbind(-1)
+    hull_width = torch.maximum(x2, other_x2) - torch.minimum(x1, other_x1)
+    hull_height = torch.maximum(y2, other_y2) - torch.minimum(y1, other_y1)
+    diagonal = hull_width.square() + hull_height.square()
+    offset = (x1 + x2 - other_x1 - other_x2).square() + (y1 + y2 - other_y1 - other_y2).square()
+    aspect = (_diagonal_angle(boxes) - _diagonal_angle(others)).square() * (4 / math.pi**2)
+    with torch.no_grad():
+        trade_off = aspect / (1 - iou + aspect).clamp(min=MIN_AREA)
+    return iou - offset / 4 / diagonal.clamp(min=MIN_AREA) - trade_off * aspect
+
+
+def _diagonal_angle(boxes: Tensor) -> Tensor:
+    """Between the diagonal and the vertical, in radians; 0 for a box without extent."""
+    width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
+    return torch.atan(width / height.clamp(min=MIN_AREA))
+
+
+def _extent_of_overlap(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
+    """Along one axis, at least 0."""
+    high = torch.minimum(boxes[..., axis + 2], others[..., axis + 2])
+    return (high - torch.maximum(boxes[..., axis], others[..., axis])).clamp(min=0)
+
+
+def side_distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Left, top, right, bottom: distances of every point to the sides of every box, in pixels.
+
+    Negative where the point lies outside of that side.
+
+    Args:
+        points: (r, 2).
+        boxes: (B, G, 4).
+
+    Returns:
+        Four (B, G, r).
+    """
+    x, y = points.t().contiguous()
+    x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
+    return x - x1, y - y1, x2 - x, y2 - y
+
+
+def depth_inside(points: Tensor, boxes: Tensor) -> Tensor:
+    """How far every point (r, 2) lies inside every box (B, G, 4), in pixels.
+
+    Returns:
+        (B, G, r) distance to the nearest side, negative outside.
+    """
+    left, top, right, bottom = side_distances(points, boxes)
+    return torch.minimum(torch.minimum(left, right), torch.minimum(top, bottom))
+
+
+def distance_to_centers(points: Tensor, boxes: Tensor) -> Tensor:
+    """How far every point (r, 2) lies from the centre of every box (B, G, 4), in pixels.
+
+    Returns:
+        (B, G, r), the larger one of the distances along x and y.
+    """
+    x, y = points.t().contiguous()
+    center_x, center_y = box_centers(boxes)[..., None, :].unbind(-1)
+    return torch.maximum((x - center_x).abs(), (y - center_y).abs())
 
 
 def grid_points(height: int, width: int, stride: int, device: torch.device) -> Tensor:

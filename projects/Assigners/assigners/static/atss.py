@@ -14,6 +14,7 @@ from onenet.errors import ConfigError
 from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
 from torch import Tensor
 
+from ..conflicts import highest_taker
 from ..dense import dense_assignment
 
 # A centre nearer to the border than this (pixels) does not count as inside; the reference's number.
@@ -76,7 +77,9 @@ class ATSS(Assigner):
         iou, _ = elementwise_iou_giou(priors.boxes[sample], boxes)
         inside = encode_ltrb(priors.points[sample], boxes).amin(dim=-1) > INSIDE_EPS
         positive = inside & (iou >= _threshold(iou)) & gt.valid[..., None]
-        return _highest_iou(sample, iou, positive, len(priors))
+        owner = highest_taker(sample, iou, positive, len(priors))
+        slots = gt.labels.shape[1]
+        return dense_assignment(owner.clamp(max=slots - 1), owner < slots)
 
     def _candidates(self, priors: Priors, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, C) int64, the candidates of all levels."""
@@ -93,27 +96,6 @@ def _threshold(iou: Tensor) -> Tensor:
     """Mean plus standard deviation of the last dimension, which is kept."""
     std = iou.std(dim=-1, keepdim=True, correction=min(1, iou.shape[-1] - 1))
     return iou.mean(dim=-1, keepdim=True) + std
-
-
-def _highest_iou(sample: Tensor, iou: Tensor, positive: Tensor, num_samples: int) -> Assignment:
-    """Step 4.
-
-    Args:
-        sample: (B, G, C) int64, candidates.
-        iou: (B, G, C) in [0, 1].
-        positive: (B, G, C) bool.
-        num_samples: R.
-    """
-    batch, slots, _ = sample.shape
-    gt = torch.arange(slots, device=sample.device)[:, None].expand_as(sample).flatten(1)
-    sample, iou, positive = sample.flatten(1), iou.flatten(1), positive.flatten(1)
-
-    best = iou.new_zeros(batch, num_samples)
-    best = best.scatter_reduce(1, sample, iou.masked_fill(~positive, 0), "amax")
-    wins = positive & (iou == best.gather(1, sample))
-    index = gt.new_full((batch, num_samples), slots)
-    index = index.scatter_reduce(1, sample, gt.masked_fill(~wins, slots), "amin")
-    return dense_assignment(index.clamp(max=slots - 1), index < slots)
 
 
 def nearest_points(points: Tensor, centers: Tensor, count: int, max_pairs: int) -> Tensor:

@@ -8,11 +8,12 @@ import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.pieces import check_max_pairs, piece_size
-from onenet.errors import ConfigError, nearest
+from onenet.errors import ConfigError
 from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
 
 from ..dense import dense_assignment
+from ..presets import preset_settings
 
 OPTIONS = ("pos_iou", "neg_iou", "low_quality", "min_pos_iou", "all_ties")
 # The settings of the methods that the rule is known from.
@@ -101,15 +102,7 @@ class MaxIoU(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        max_iou = cfg.MODEL.OneNet.ASSIGNER.MAX_IOU
-        if max_iou.PRESET not in PRESETS:
-            raise ConfigError(
-                f'MODEL.OneNet.ASSIGNER.MAX_IOU.PRESET: unknown preset "{max_iou.PRESET}".'
-                f"{nearest(max_iou.PRESET, PRESETS)}"
-            )
-        own = {name: max_iou[name.upper()] for name in OPTIONS}
-        own = {name: value for name, value in own.items() if value is not None}
-        settings = {**PRESETS[max_iou.PRESET], **own}
+        settings = preset_settings(cfg.MODEL.OneNet.ASSIGNER.MAX_IOU, "MAX_IOU", PRESETS)
         if cfg.MODEL.OneNet.HEAD == "CenterNet" and not settings["low_quality"]:
             raise ConfigError(
                 "MaxIoU without its low-quality step needs prior boxes of many sizes, the "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import configurable
@@ -15,7 +14,7 @@ from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
 from .hungarian import solve_hungarian
 from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
-from .pieces import check_max_pairs, piece_size
+from .pieces import check_max_pairs, pieces
 from .selection import smallest
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
@@ -161,8 +160,7 @@ class MinCost(Assigner):
         memory), and keeps the cheapest of all pieces so far.
         """
         kept: list[tuple[Tensor, Tensor]] = []
-        step = piece_size(self.max_pairs, gt.labels.numel(), gt.labels.device)
-        for start, part in _pieces(priors, predictions, step):
+        for start, *part in pieces(priors, predictions, gt, self.max_pairs):
             cost, index = _least(self.cost_matrix(*part, gt), count)
             kept.append((cost, index + start))
             if sum(cost.shape[-1] for cost, _ in kept) > MERGE_ABOVE * count:
@@ -182,22 +180,6 @@ def _merge(kept: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tenso
 def _least(cost: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` least of each row and their indices; if one is asked, the first of equals."""
     return cost.min(dim=-1, keepdim=True) if count == 1 else smallest(cost, count)
-
-
-def _pieces(
-    priors: Priors, predictions: Predictions, step: int
-) -> Iterator[tuple[int, tuple[Priors, Predictions]]]:
-    """Views of ``step`` consecutive samples with the index of the first."""
-    for start in range(0, len(priors), step):
-        piece = slice(start, start + step)
-        part = replace(
-            priors,
-            boxes=priors.boxes[piece],
-            points=priors.points[piece],
-            stride=priors.stride[piece],
-            level=priors.level[piece],
-        )
-        yield start, (part, Predictions(predictions.logits[:, piece], predictions.boxes[:, piece]))
 
 
 def _check_choice(key: str, value: str, valid: Sequence[str]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import torch
 
 from ..errors import ConfigError
+from ..structures import GroundTruth, Predictions, Priors
 
 # On a CPU a piece is what the cache holds: each of its values takes 1 MiB.
 CPU_PAIRS = 1 << 18
@@ -49,3 +53,25 @@ def _pairs_by_device(device: torch.device) -> int:
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
     return int(memory * MEMORY_SHARE) // BYTES_PER_PAIR
+
+
+def pieces(
+    priors: Priors, predictions: Predictions, gt: GroundTruth, max_pairs: int | None
+) -> Iterator[tuple[int, Priors, Predictions]]:
+    """Views of consecutive samples with the index of the first, see :func:`piece_size`.
+
+    ``level_sizes`` and ``shapes`` of the priors stay those of the whole.
+    """
+    step = piece_size(max_pairs, gt.labels.numel(), gt.labels.device)
+    for start in range(0, len(priors), step):
+        piece = slice(start, start + step)
+        part = replace(
+            priors,
+            boxes=priors.boxes[piece],
+            points=priors.points[piece],
+            stride=priors.stride[piece],
+            level=priors.level[piece],
+        )
+        quality = None if predictions.quality is None else predictions.quality[:, piece]
+        predicted = Predictions(predictions.logits[:, piece], predictions.boxes[:, piece], quality)
+        yield start, part, predicted

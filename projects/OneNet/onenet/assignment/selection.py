@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+INDEX_BITS = 32
+
 
 def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The smallest values of each row, in no particular order.
@@ -41,3 +43,45 @@ def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     num_members = group_size * count
     undealt = position - num_members + group_size * num_groups
     return found, torch.where(position < num_members, index, undealt)
+
+
+class SmallestSoFar:
+    """The smallest values of rows that come in pieces; of equal values those of lowest index."""
+
+    def __init__(self, count: int):
+        """
+        Args:
+            count: how many of each row; all of them if there are fewer.
+        """
+        self.count = count
+        self._keys: Tensor | None = None
+
+    def add(self, values: Tensor, start: int) -> None:
+        """Look at one more piece.
+
+        Args:
+            values: (..., n) float32, no NaN.
+            start: index of the first of them in its row.
+        """
+        keys = _keys(values, start)
+        if self._keys is not None:
+            keys = torch.cat([self._keys, smallest(keys, self.count)[0]], dim=-1)
+        self._keys, _ = smallest(keys, self.count)
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Values in ascending order and int64 indices, each (..., count)."""
+        keys = self._keys.sort(dim=-1).values
+        ordered = (keys >> INDEX_BITS).int()
+        return _flip(ordered).view(torch.float32), keys & ((1 << INDEX_BITS) - 1)
+
+
+def _keys(values: Tensor, start: int) -> Tensor:
+    """Integers in the order of the values, of equal ones in that of their indices; all differ."""
+    index = torch.arange(start, start + values.shape[-1], device=values.device)
+    ordered = _flip((values + 0.0).view(torch.int32))  # there are two zeros, -0 + 0 is the other
+    return (ordered.long() << INDEX_BITS).add_(index)
+
+
+def _flip(bits: Tensor) -> Tensor:
+    """Between the bits of float32 numbers and int32 numbers of the same order; its own inverse."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)

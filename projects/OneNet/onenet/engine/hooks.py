@@ -41,6 +41,21 @@ class MeanStepTime(HookBase):
             storage.put_scalar("mean_time", mean, smoothing_hint=False)
 
 
+class TrainingProgress(HookBase):
+    """Tells every module that has an attribute ``progress`` how much of the training is done.
+
+    It is 0 in the first step and 1 in the last.
+    """
+
+    def before_train(self) -> None:
+        modules = unwrapped(self.trainer.model).modules()
+        self._modules = [module for module in modules if hasattr(module, "progress")]
+
+    def before_step(self) -> None:
+        for module in self._modules:
+            module.progress = self.trainer.iter / max(1, self.trainer.max_iter - 1)
+
+
 class AssignmentStatistics(HookBase):
     """Describes what the assigner did, every so often, in the log and in the event storage.
 

@@ -35,7 +35,7 @@ from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .checkpoint import Checkpointer
 from .divergence import divergence
-from .hooks import AssignmentStatistics, MeanStepTime, unwrapped
+from .hooks import AssignmentStatistics, MeanStepTime, TrainingProgress, unwrapped
 from .initial_weights import InitialWeights
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
@@ -188,7 +188,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
 
     def _build_hooks(self) -> list[HookBase]:
         cfg, model = self.cfg, unwrapped(self.model)
-        early: list[HookBase] = [LogContinuation(cfg.OUTPUT_DIR)]
+        early: list[HookBase] = [LogContinuation(cfg.OUTPUT_DIR), TrainingProgress()]
         if cfg.SEED >= 0:
             early.append(StepSeed(cfg.SEED))
         if not comm.is_main_process():

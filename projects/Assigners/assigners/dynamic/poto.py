@@ -1,0 +1,121 @@
+"""Prediction-aware one-to-one assignment."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import configurable
+from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.hungarian import solve_hungarian
+from onenet.assignment.pieces import check_max_pairs, pieces
+from onenet.assignment.selection import SmallestSoFar
+from onenet.errors import ConfigError, nearest
+from onenet.geometry import distance_to_centers
+from torch import Tensor
+
+from ..conflicts import highest_taker
+from .quality import in_center_region, score_and_overlap
+
+SOLVERS = ("hungarian", "argmax")
+
+
+@ASSIGNER_REGISTRY.register()
+class POTO(Assigner):
+    """Prediction-aware one-to-one: the sample near the centre of the best score and overlap.
+
+    1. The quality of a pair is ``score^(1 - alpha) * IoU^alpha`` where the point of the sample lies
+       strictly inside the ground truth and less than ``radius`` strides from its centre. Elsewhere
+       it is negative, the more the farther the point is from the centre.
+    2. ``hungarian``: each ground truth takes a sample of its own, at the highest total.
+       ``argmax``: each takes its best one; of those that want the same, the better one has it (of
+       equal ones the first), the others have none.
+
+    Source: DeFCN (Wang et al., CVPR 2021), section 3.1, equation 4; DATE has the same rule. In
+    their 3D max filtering and centerness the score is the product with that of the quality branch.
+
+    Deviation: in the reference all samples outside of the region are equal, so that a ground truth
+    without a point in its region takes an arbitrary one with ``hungarian``, and none with
+    ``argmax``. Here it takes the one nearest to its centre.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.8,
+        radius: float = 1.5,
+        solver: str = "hungarian",
+        max_pairs: int = 0,
+    ):
+        """
+        Args:
+            alpha: exponent of the IoU, in [0, 1]; that of the score is 1 - alpha.
+            radius: in strides of the level.
+            solver: "hungarian" or "argmax".
+            max_pairs: at most this many (sample, ground truth) pairs are in memory at once. The
+                result does not depend on it; 0 = by device.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        super().__init__()
+        check_quality("POTO", alpha, radius)
+        if solver not in SOLVERS:
+            raise ConfigError(
+                f'MODEL.OneNet.ASSIGNER.POTO.SOLVER: unknown value "{solver}".'
+                f"{nearest(solver, SOLVERS)}"
+            )
+        self.alpha = alpha
+        self.radius = radius
+        self.solver = solver
+        self.max_pairs = check_max_pairs(max_pairs)
+
+    @classmethod
+    def from_config(cls, cfg):
+        assigner = cfg.MODEL.OneNet.ASSIGNER
+        poto = assigner.POTO
+        return {
+            "alpha": poto.ALPHA,
+            "radius": poto.RADIUS,
+            "solver": poto.SOLVER,
+            "max_pairs": assigner.MAX_PAIRS,
+        }
+
+    @torch.no_grad()
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        slots = torch.arange(gt.labels.shape[1], device=gt.labels.device)
+        best = SmallestSoFar(len(slots) if self.solver == "hungarian" else 1)
+        for start, *part in pieces(priors, predictions, gt, self.max_pairs):
+            best.add(self._costs(*part, gt), start)
+        cost, sample = best.result()
+        if self.solver == "hungarian":
+            sample, matched = solve_hungarian(cost, sample, gt.valid)
+        else:
+            owner = highest_taker(sample, -cost, gt.valid[..., None], len(priors))
+            sample = sample[..., 0]
+            matched = owner.gather(1, sample) == slots
+        return Assignment(
+            sample=sample,
+            gt=slots.expand_as(sample),
+            weight=matched.float(),
+            score=torch.ones_like(sample, dtype=torch.float32),
+            num_samples=len(priors),
+        )
+
+    def _costs(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
+        """Step 1: (B, G, r), the negative quality in the region, between 1 and 2 outside."""
+        quality = score_and_overlap(predictions, gt, self.alpha)
+        distance = distance_to_centers(priors.points, gt.boxes)
+        far = distance / (1 + distance) + 1
+        return torch.where(in_center_region(priors, gt.boxes, self.radius), quality.neg_(), far)
+
+
+def check_quality(name: str, alpha: float, radius: float) -> None:
+    """Refuse what is no exponent or no radius; ``name`` is the node of the keys.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+    if not 0 <= alpha <= 1:
+        raise ConfigError(f"MODEL.OneNet.ASSIGNER.{name}.ALPHA must be in [0, 1], got {alpha}.")
+    if radius <= 0:
+        raise ConfigError(f"MODEL.OneNet.ASSIGNER.{name}.RADIUS must be positive, got {radius}.")

@@ -1,0 +1,53 @@
+"""How well a prediction would serve a ground truth."""
+
+from __future__ import annotations
+
+import torch
+from onenet import GroundTruth, Predictions, Priors
+from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
+from torch import Tensor
+
+
+def detection_scores(predictions: Predictions) -> Tensor:
+    """(B, R, K) what inference ranks by: sigmoid(class), times sigmoid(quality) if there is one."""
+    scores = predictions.logits.float().sigmoid()
+    if predictions.quality is None:
+        return scores
+    return scores * predictions.quality.float().sigmoid()[..., None]
+
+
+def scores_for(predictions: Predictions, labels: Tensor) -> Tensor:
+    """(B, G, R) the detection score of every sample for the class (B, G) of every ground truth."""
+    image = torch.arange(len(labels), device=labels.device)[:, None]
+    scores = predictions.logits.float().transpose(1, 2)[image, labels].sigmoid()
+    if predictions.quality is None:
+        return scores
+    return scores * predictions.quality.float().sigmoid()[:, None]
+
+
+def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -> Tensor:
+    """``score^(1 - alpha) * IoU^alpha`` of every pair, the quality of POTO.
+
+    Source: DeFCN (Wang et al., CVPR 2021), equation 4.
+
+    Returns:
+        (B, G, R) in [0, 1]; 0 where a prediction is not finite.
+    """
+    iou = elementwise_iou(predictions.boxes.float()[:, None], gt.boxes[:, :, None])
+    quality = scores_for(predictions, gt.labels).pow_(1 - alpha).mul_(iou.pow_(alpha))
+    return quality.nan_to_num_(0)
+
+
+def in_center_region(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
+    """Whether a point lies strictly inside a box and less than ``radius`` strides from its centre.
+
+    Args:
+        priors: R samples.
+        boxes: (B, G, 4) pixels.
+        radius: along x and y, in strides of the sample's level.
+
+    Returns:
+        (B, G, R) bool.
+    """
+    near = distance_to_centers(priors.points, boxes) < radius * priors.stride
+    return near & (depth_inside(priors.points, boxes) > 0)
