@@ -1,8 +1,19 @@
 import pytest
-from assigners import ATSS, FCOS, CenterNet, MaxIoU, add_assigners_config
+from assigners import (
+    ATSS,
+    FCOS,
+    POTO,
+    TAL,
+    CenterNet,
+    MaxIoU,
+    OneToFew,
+    SimOTA,
+    add_assigners_config,
+)
 from detectron2.config import get_cfg
 from onenet import ASSIGNER_REGISTRY, add_onenet_config, build_assigner
 from onenet.errors import ConfigError
+from onenet.geometry import elementwise_ciou
 
 PYRAMID = ["MODEL.OneNet.IN_FEATURES", ["p3", "p4", "p5", "p6", "p7"]]
 
@@ -22,7 +33,10 @@ def test_order_of_packages_does_not_matter():
     assert first.dump() == second.dump()
 
 
-@pytest.mark.parametrize("name", ["MaxIoU", "ATSS", "FCOS", "CenterNet"])
+NAMES = ["MaxIoU", "ATSS", "FCOS", "CenterNet", "TAL", "SimOTA", "POTO", "OneToFew"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("head", ["CenterNet", "FCOS", "RetinaNet"])
 def test_one_line_selects(name, head):
     cfg = config("MODEL.OneNet.ASSIGNER.NAME", name, head=head)
@@ -59,6 +73,36 @@ def test_options_reach_assigners():
     assert (fcos.center_sampling, fcos.radius, len(fcos.size_ranges)) == (False, 2.0, 5)
     centernet = CenterNet(config(f"{key}CENTERNET.MIN_OVERLAP", 0.5))
     assert centernet.min_overlap == 0.5
+    poto = POTO(config(f"{key}POTO.SOLVER", "argmax", f"{key}POTO.ALPHA", 0.5))
+    assert (poto.solver, poto.alpha, poto.radius) == ("argmax", 0.5, 1.5)
+    few = OneToFew(config(f"{key}ONE_TO_FEW.END", 0.1, f"{key}ONE_TO_FEW.SOFT_WEIGHT", 0.5))
+    assert (few.topk, few.start, few.end, few.soft_weight) == (7, 0.6, 0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    "preset, topk, alpha, is_yolo, one_to_one",
+    [
+        ("tood", 13, 1, False, False),
+        ("yolo", 10, 0.5, True, False),
+        ("yolo_one", 7, 0.5, True, True),
+    ],
+)
+def test_presets_of_tal(preset, topk, alpha, is_yolo, one_to_one):
+    key = "MODEL.OneNet.ASSIGNER.TAL."
+    tal = TAL(config(f"{key}PRESET", preset))
+    assert (tal.topk, tal.alpha, tal.beta, tal.one_to_one) == (topk, alpha, 6, one_to_one)
+    assert (tal.overlap is elementwise_ciou) == is_yolo
+    assert (tal.inside_first, tal.widen) == (is_yolo, is_yolo)
+    changed = TAL(config(f"{key}PRESET", preset, f"{key}TOPK", 1, f"{key}SOFT_LABELS", False))
+    assert (changed.topk, changed.alpha, changed.soft_labels) == (1, alpha, False)
+
+
+@pytest.mark.parametrize("preset, radius, inside", [("mmdet", 2.5, True), ("yolox", 1.5, False)])
+def test_presets_of_simota(preset, radius, inside):
+    key = "MODEL.OneNet.ASSIGNER.SIMOTA."
+    simota = SimOTA(config(f"{key}PRESET", preset))
+    assert (simota.radius, simota.inside, simota.topk) == (radius, inside, 10)
+    assert SimOTA(config(f"{key}PRESET", preset, f"{key}RADIUS", 2.0)).radius == 2
 
 
 @pytest.mark.parametrize(
@@ -70,6 +114,14 @@ def test_options_reach_assigners():
         ("MaxIoU", "FCOS", ("MAX_IOU.POS_IOU", 1.5), "POS_IOU 1.5"),
         ("MaxIoU", "FCOS", ("MAX_IOU.MIN_POS_IOU", -1), "MIN_POS_IOU must be in"),
         ("MaxIoU", "CenterNet", ("MAX_IOU.PRESET", "rcnn"), "MODEL.OneNet.HEAD RetinaNet"),
+        ("TAL", "FCOS", ("TAL.PRESET", "yolo1"), 'Did you mean "yolo"'),
+        ("TAL", "FCOS", ("TAL.TOPK", 0), "TAL.TOPK must be positive, got 0"),
+        ("TAL", "FCOS", ("TAL.ALPHA", -1.0), "got ALPHA -1.0 and BETA 6.0"),
+        ("SimOTA", "FCOS", ("SIMOTA.RADIUS", 0.0), "SIMOTA.RADIUS must be positive, got 0.0"),
+        ("POTO", "FCOS", ("POTO.SOLVER", "argmin"), 'Did you mean "argmax"'),
+        ("POTO", "FCOS", ("POTO.ALPHA", 1.5), "POTO.ALPHA must be in [0, 1], got 1.5"),
+        ("OneToFew", "FCOS", ("ONE_TO_FEW.TOPK", 0), "ONE_TO_FEW.TOPK must be positive, got 0"),
+        ("OneToFew", "FCOS", ("ONE_TO_FEW.END", 2.0), "ONE_TO_FEW.END must be in [0, 1]"),
         ("ATSS", "FCOS", ("ATSS.TOPK", 0), "ATSS.TOPK must be positive, got 0"),
         ("FCOS", "FCOS", ("FCOS.RADIUS", 0.0), "FCOS.RADIUS must be positive, got 0.0"),
         ("CenterNet", "FCOS", ("CENTERNET.MIN_OVERLAP", 1.0), "MIN_OVERLAP must lie between"),

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onenet import geometry
-from torchvision.ops import box_iou, generalized_box_iou
+from torchvision.ops import box_iou, complete_box_iou, generalized_box_iou
 
 coordinate = st.floats(-200, 200, width=32)
 extent = st.floats(0.125, 200, width=32)
@@ -18,10 +18,13 @@ def box_lists(draw):
 
 @settings(deadline=None, max_examples=50)
 @given(box_lists(), box_lists())
-def test_iou_and_giou_agree_with_torchvision(boxes, others):
+def test_overlaps_agree_with_torchvision(boxes, others):
     iou, giou = geometry.elementwise_iou_giou(boxes[:, None], others[None])
     torch.testing.assert_close(iou, box_iou(boxes, others), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(giou, generalized_box_iou(boxes, others), rtol=1e-4, atol=1e-4)
+    assert torch.equal(geometry.elementwise_iou(boxes[:, None], others[None]), iou)
+    ciou = geometry.elementwise_ciou(boxes[:, None], others[None])
+    torch.testing.assert_close(ciou, complete_box_iou(boxes, others), rtol=1e-4, atol=1e-4)
 
 
 def test_boxes_without_area():
@@ -32,6 +35,10 @@ def test_boxes_without_area():
     iou, giou = geometry.elementwise_iou_giou(point, box)
     assert (iou.item(), giou.item()) == (0, 0)  # the hull is the box, which the union fills
     giou.backward()
+    assert point.grad.isfinite().all()
+    assert geometry.elementwise_iou(point, box) == 0
+    point.grad = None
+    geometry.elementwise_ciou(point, point.detach()).backward()
     assert point.grad.isfinite().all()
 
 
@@ -55,6 +62,15 @@ def test_decoding_inverts_encoding(point, boxes):
 def test_distances_are_negative_outside():
     distances = geometry.encode_ltrb(torch.tensor([3.0, 20.0]), torch.tensor([0.0, 0, 10, 10]))
     assert distances.tolist() == [3, 20, 7, -10]
+
+
+def test_places_of_points_in_boxes():
+    points = torch.tensor([[3.0, 8.0], [3.0, 20.0]])
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [2, 4, 4, 40]]])
+    sides = torch.stack(geometry.side_distances(points, boxes), dim=-1)
+    assert torch.equal(sides, geometry.encode_ltrb(points, boxes[:, :, None]))
+    assert geometry.depth_inside(points, boxes).tolist() == [[[2, -10], [1, 1]]]
+    assert geometry.distance_to_centers(points, boxes).tolist() == [[[3, 15], [14, 2]]]
 
 
 @pytest.mark.parametrize("stride", [4, 7])

@@ -91,7 +91,7 @@ def elementwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
 def elementwise_ciou(boxes: Tensor, others: Tensor) -> Tensor:
     """Complete IoU: the IoU less what centres and aspect ratios differ.
 
-    Source: Zheng et al., "Distance-IoU Loss", AAAI 2020, equations 8 to 11.
+    Source: Zheng et al., "Distance-IoU Loss", AAAI 2020.
 
     Args:
         boxes: (..., 4).

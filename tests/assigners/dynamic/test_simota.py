@@ -57,11 +57,8 @@ def yolox_reference(priors, predictions, gt):
 @pytest.mark.parametrize("name", [name for name in CASES if len(CASES[name]["gt_boxes"])])
 def test_yolox(name):
     case = CASES[name]
-    priors, gt, predictions = (
-        point_priors(case["level_hw"]),
-        ground_truth(case),
-        predictions_of(case),
-    )
+    priors, gt = point_priors(case["level_hw"]), ground_truth(case)
+    predictions = predictions_of(case)
     objectness = torch.randn(1, len(priors), generator=torch.Generator().manual_seed(0))
     predictions = Predictions(predictions.logits, predictions.boxes, objectness)
     dense = SimOTA(**PRESETS["yolox"])(priors, predictions, gt).dense_gt()[0]

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from onenet.assignment.selection import smallest
+from onenet.assignment.selection import SmallestSoFar, smallest
 
 
 @pytest.mark.parametrize("length, count", [(1, 1), (5, 9), (9, 5), (64, 4), (1000, 7), (997, 30)])
@@ -29,3 +29,25 @@ def test_finds_the_end_of_a_row(length):
 def test_runs_without_data():
     found, index = smallest(torch.empty(2, 500, device="meta"), 4)
     assert found.shape == index.shape == (2, 4)
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 500])
+@pytest.mark.parametrize("count", [1, 6, 600])
+def test_pieces_are_searched_like_one_row(step, count):
+    values = torch.randint(-9, 9, (2, 3, 500)).float()  # many are equal
+    values[0, 0, :3] = torch.tensor([torch.inf, -torch.inf, -0.0])
+    search = SmallestSoFar(count)
+    for start in range(0, 500, step):
+        search.add(values[..., start : start + step], start)
+    found, index = search.result()
+    expected = values.sort(dim=-1, stable=True)
+    assert torch.equal(found, expected.values[..., :count])
+    assert torch.equal(index, expected.indices[..., :count])
+
+
+def test_pieces_without_data():
+    search = SmallestSoFar(4)
+    search.add(torch.empty(2, 500, device="meta"), 0)
+    search.add(torch.empty(2, 3, device="meta"), 500)
+    found, index = search.result()
+    assert found.shape == index.shape == (2, 4) and found.dtype == torch.float32

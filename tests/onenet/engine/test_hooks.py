@@ -6,6 +6,7 @@ from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from onenet.engine import AssignmentStatistics, MeanStepTime
+from onenet.engine.hooks import TrainingProgress
 from onenet.statistics import assignment_statistics
 
 
@@ -55,6 +56,26 @@ def test_one_readable_line(loop, caplog):
     (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("onenet")]
     assert line.startswith("assignment: positives per gt 1.000 ")
     assert "positive iou 0." in line
+
+
+@pytest.mark.parametrize("steps, expected", [(5, [0, 0.25, 0.5, 0.75, 1]), (1, [0])])
+def test_modules_learn_how_far_the_training_is(steps, expected):
+    seen = []
+
+    class Scheduled(torch.nn.Linear):
+        progress = None
+
+    class Steps(TrainerBase):
+        model = torch.nn.Sequential(torch.nn.Linear(1, 1), Scheduled(1, 1))
+
+        def run_step(self):
+            seen.append(self.model[1].progress)
+
+    trainer = Steps()
+    trainer.register_hooks([TrainingProgress()])
+    trainer.train(0, steps)
+    assert seen == expected
+    assert not hasattr(trainer.model[0], "progress")
 
 
 def test_mean_time_is_that_of_the_last_steps():

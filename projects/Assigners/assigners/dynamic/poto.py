@@ -29,7 +29,7 @@ class POTO(Assigner):
        ``argmax``: each takes its best one; of those that want the same, the better one has it (of
        equal ones the first), the others have none.
 
-    Source: DeFCN (Wang et al., CVPR 2021), section 3.1, equation 4; DATE has the same rule. In
+    Source: DeFCN (Wang et al., CVPR 2021), section 3; DATE has the same rule. In
     their 3D max filtering and centerness the score is the product with that of the quality branch.
 
     Deviation: in the reference all samples outside of the region are equal, so that a ground truth

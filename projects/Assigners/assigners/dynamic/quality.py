@@ -28,7 +28,7 @@ def scores_for(predictions: Predictions, labels: Tensor) -> Tensor:
 def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -> Tensor:
     """``score^(1 - alpha) * IoU^alpha`` of every pair, the quality of POTO.
 
-    Source: DeFCN (Wang et al., CVPR 2021), equation 4.
+    Source: DeFCN (Wang et al., CVPR 2021), section 3.
 
     Returns:
         (B, G, R) in [0, 1]; 0 where a prediction is not finite.
