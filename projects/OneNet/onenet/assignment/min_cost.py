@@ -15,14 +15,12 @@ from .costs import box_cost, center_cost, class_cost, outside_level_range
 from .hungarian import solve_hungarian
 from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
 from .pieces import check_max_pairs, pieces
-from .selection import smallest
+from .selection import SmallestSoFar
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
 NON_FINITE_COST = 1e8
 # Added where a ground truth does not belong on the level of the sample; the reference's number.
 WRONG_LEVEL_COST = 9999.0
-# Pieces are merged once they hold more than this times what is asked for; one by one is slower.
-MERGE_ABOVE = 2
 
 SOLVERS = ("argmin", "hungarian")
 LOCATIONS = ("predictions", "priors")
@@ -159,27 +157,10 @@ class MinCost(Assigner):
         Works piece by piece over the samples, so that a piece's costs stay in the cache (and in
         memory), and keeps the cheapest of all pieces so far.
         """
-        kept: list[tuple[Tensor, Tensor]] = []
+        cheapest = SmallestSoFar(count)
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
-            cost, index = _least(self.cost_matrix(*part, gt), count)
-            kept.append((cost, index + start))
-            if sum(cost.shape[-1] for cost, _ in kept) > MERGE_ABOVE * count:
-                kept = [_merge(kept, count)]
-        return _merge(kept, count)
-
-
-def _merge(kept: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` cheapest of several pieces: costs and samples, each (B, G, count)."""
-    if len(kept) == 1:
-        return kept[0]
-    cost, sample = (torch.cat(parts, dim=-1) for parts in zip(*kept, strict=True))
-    cost, best = _least(cost, count)
-    return cost, sample.gather(-1, best)
-
-
-def _least(cost: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` least of each row and their indices; if one is asked, the first of equals."""
-    return cost.min(dim=-1, keepdim=True) if count == 1 else smallest(cost, count)
+            cheapest.add(self.cost_matrix(*part, gt), start)
+        return cheapest.result()
 
 
 def _check_choice(key: str, value: str, valid: Sequence[str]) -> None:

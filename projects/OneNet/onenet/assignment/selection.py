@@ -1,4 +1,4 @@
-"""Selecting a few of many values."""
+"""Selecting a few of many values; of equal ones always those of lowest index."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import torch
 from torch import Tensor
 
 INDEX_BITS = 32
+# What pieces have found is merged when it is more than this times what is asked for; piece by piece
+# is slower.
+MERGE_ABOVE = 2
 
 
 def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The smallest values of each row, in no particular order.
+    """The smallest values of each row, ascending, of equal ones the first.
 
-    The same values as ``torch.topk`` finds, several times faster in long rows: the values are dealt
-    into groups, and the ``count`` smallest are in the ``count`` groups with the smallest minima.
+    Several times faster than ``torch.topk`` in long rows, and with ties that do not depend on the
+    device: of groups of neighbours, the ``count`` smallest values are in the ``count`` groups with
+    the smallest minima (of equal ones the first groups).
 
     Args:
-        values: (..., n).
+        values: (..., n) float32, no NaN.
         count: how many; all n if there are fewer.
 
     Returns:
         values and int64 indices, each (..., min(count, n)).
     """
+    if count == 1:
+        return values.min(dim=-1, keepdim=True)
     length = values.shape[-1]
-    if length <= count:
-        return values, torch.arange(length, device=values.device).expand_as(values)
+    index = torch.arange(length, device=values.device)
     group_size = math.isqrt(length // count) // 2  # about where the two topk cost the same
     if group_size < 2:
-        return values.topk(count, largest=False, sorted=False)
+        return _first(values, index, count)
     num_groups = length // group_size
-    dealt = values[..., : group_size * num_groups].unflatten(-1, (group_size, num_groups))
-    group = dealt.amin(dim=-2).topk(count, largest=False, sorted=False).indices
+    grouped, rest = values.split([num_groups * group_size, length - num_groups * group_size], -1)
+    grouped = grouped.unflatten(-1, (num_groups, group_size))
+    _, group = _first(grouped.amin(dim=-1), index[:num_groups], count)
 
-    members = dealt.gather(-1, group[..., None, :].expand(*dealt.shape[:-1], count)).flatten(-2)
-    remainder = values[..., group_size * num_groups :]  # of the deal; always looked at
-    found, position = torch.cat([members, remainder], dim=-1).topk(
-        count, largest=False, sorted=False
-    )
-    rank = torch.div(position, count, rounding_mode="floor")
-    index = rank * num_groups + group.gather(-1, position - rank * count)
-    num_members = group_size * count
-    undealt = position - num_members + group_size * num_groups
-    return found, torch.where(position < num_members, index, undealt)
+    members = grouped.gather(-2, group[..., None].expand(*group.shape, group_size)).flatten(-2)
+    member = (group[..., None] * group_size + index[:group_size]).flatten(-2)
+    outside = index[num_groups * group_size :].expand_as(rest)  # of all groups: always looked at
+    return _first(torch.cat([members, rest], -1), torch.cat([member, outside], -1), count)
 
 
 class SmallestSoFar:
-    """The smallest values of rows that come in pieces; of equal values those of lowest index."""
+    """The smallest values of rows that come in pieces, as :func:`smallest` finds them in one."""
 
     def __init__(self, count: int):
         """
@@ -54,7 +54,7 @@ class SmallestSoFar:
             count: how many of each row; all of them if there are fewer.
         """
         self.count = count
-        self._keys: Tensor | None = None
+        self._found: list[tuple[Tensor, Tensor]] = []
 
     def add(self, values: Tensor, start: int) -> None:
         """Look at one more piece.
@@ -63,23 +63,28 @@ class SmallestSoFar:
             values: (..., n) float32, no NaN.
             start: index of the first of them in its row.
         """
-        keys = _keys(values, start)
-        if self._keys is not None:
-            keys = torch.cat([self._keys, smallest(keys, self.count)[0]], dim=-1)
-        self._keys, _ = smallest(keys, self.count)
+        value, index = smallest(values, self.count)
+        self._found.append((value, index + start))
+        if sum(value.shape[-1] for value, _ in self._found) > MERGE_ABOVE * self.count:
+            self._merge()
 
     def result(self) -> tuple[Tensor, Tensor]:
-        """Values in ascending order and int64 indices, each (..., count)."""
-        keys = self._keys.sort(dim=-1).values
-        ordered = (keys >> INDEX_BITS).int()
-        return _flip(ordered).view(torch.float32), keys & ((1 << INDEX_BITS) - 1)
+        """Values, ascending, and int64 indices, each (..., count)."""
+        self._merge()
+        return self._found[0]
+
+    def _merge(self) -> None:
+        if len(self._found) > 1:
+            value, index = (torch.cat(parts, dim=-1) for parts in zip(*self._found, strict=True))
+            self._found = [_first(value, index, self.count)]
 
 
-def _keys(values: Tensor, start: int) -> Tensor:
-    """Integers in the order of the values, of equal ones in that of their indices; all differ."""
-    index = torch.arange(start, start + values.shape[-1], device=values.device)
-    ordered = _flip((values + 0.0).view(torch.int32))  # there are two zeros, -0 + 0 is the other
-    return (ordered.long() << INDEX_BITS).add_(index)
+def _first(values: Tensor, index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` first in the order of values, and of equal ones in that of their indices."""
+    # Integers that have this order. There are two zeros; -0 + 0 is the other.
+    keys = _flip((values + 0.0).view(torch.int32)).long() << INDEX_BITS | index
+    keys = keys.topk(min(count, keys.shape[-1]), largest=False).values
+    return _flip((keys >> INDEX_BITS).int()).view(torch.float32), keys & ((1 << INDEX_BITS) - 1)
 
 
 def _flip(bits: Tensor) -> Tensor:
