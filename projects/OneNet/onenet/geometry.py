@@ -101,16 +101,27 @@ def elementwise_ciou(boxes: Tensor, others: Tensor) -> Tensor:
         (...) at most 1.
     """
     iou = elementwise_iou(boxes, others)
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    other_x1, other_y1, other_x2, other_y2 = others.unbind(-1)
-    hull_width = torch.maximum(x2, other_x2) - torch.minimum(x1, other_x1)
-    hull_height = torch.maximum(y2, other_y2) - torch.minimum(y1, other_y1)
-    diagonal = hull_width.square() + hull_height.square()
-    offset = (x1 + x2 - other_x1 - other_x2).square() + (y1 + y2 - other_y1 - other_y2).square()
+    diou = iou - _center_offset(boxes, others)
     aspect = (_diagonal_angle(boxes) - _diagonal_angle(others)).square() * (4 / math.pi**2)
     with torch.no_grad():
         trade_off = aspect / (1 - iou + aspect).clamp(min=MIN_AREA)
-    return iou - offset / 4 / diagonal.clamp(min=MIN_AREA) - trade_off * aspect
+    return diou - trade_off * aspect
+
+
+def _center_offset(boxes: Tensor, others: Tensor) -> Tensor:
+    """Squared distance of the centres over the squared diagonal of the hull."""
+    diagonal = _extent_of_hull(boxes, others, 0).square()
+    diagonal = diagonal + _extent_of_hull(boxes, others, 1).square()
+    x, y = box_centers(boxes).unbind(-1)
+    other_x, other_y = box_centers(others).unbind(-1)
+    distance = (x - other_x).square() + (y - other_y).square()
+    return distance / diagonal.clamp(min=MIN_AREA)
+
+
+def _extent_of_hull(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
+    """Along one axis."""
+    high = torch.maximum(boxes[..., axis + 2], others[..., axis + 2])
+    return high - torch.minimum(boxes[..., axis], others[..., axis])
 
 
 def _diagonal_angle(boxes: Tensor) -> Tensor:
@@ -125,31 +136,15 @@ def _extent_of_overlap(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
     return (high - torch.maximum(boxes[..., axis], others[..., axis])).clamp(min=0)
 
 
-def side_distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Left, top, right, bottom: distances of every point to the sides of every box, in pixels.
-
-    Negative where the point lies outside of that side.
-
-    Args:
-        points: (r, 2).
-        boxes: (B, G, 4).
-
-    Returns:
-        Four (B, G, r).
-    """
-    x, y = points.t().contiguous()
-    x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
-    return x - x1, y - y1, x2 - x, y2 - y
-
-
 def depth_inside(points: Tensor, boxes: Tensor) -> Tensor:
     """How far every point (r, 2) lies inside every box (B, G, 4), in pixels.
 
     Returns:
         (B, G, r) distance to the nearest side, negative outside.
     """
-    left, top, right, bottom = side_distances(points, boxes)
-    return torch.minimum(torch.minimum(left, right), torch.minimum(top, bottom))
+    x, y = points.t().contiguous()
+    x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
+    return torch.minimum(torch.minimum(x - x1, x2 - x), torch.minimum(y - y1, y2 - y))
 
 
 def distance_to_centers(points: Tensor, boxes: Tensor) -> Tensor:

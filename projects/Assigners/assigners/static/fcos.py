@@ -14,7 +14,7 @@ from onenet.assignment.levels import (
 )
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
-from onenet.geometry import box_area, box_centers, gather_samples, side_distances
+from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
 from ..dense import dense_assignment
@@ -112,15 +112,22 @@ class FCOS(Assigner):
 
     def _highest_priority(self, points, stride, size_range, boxes, priority) -> Tensor:
         """(B, r), the highest ``priority`` (B, G) among the ground truths that fit, 0 if none."""
-        sides = side_distances(points, boxes)
+        sides = _distances(points, boxes)
         largest = torch.maximum(torch.maximum(*sides[:2]), torch.maximum(*sides[2:]))
         if self.center_sampling:
             reach, center = self.radius * stride, box_centers(boxes)
             low = torch.maximum(center - reach, boxes[..., :2])
             high = torch.minimum(center + reach, boxes[..., 2:])
-            sides = side_distances(points, torch.cat([low, high], dim=-1))
+            sides = _distances(points, torch.cat([low, high], dim=-1))
         nearest = torch.minimum(torch.minimum(*sides[:2]), torch.minimum(*sides[2:]))
         low, high = size_range
         # Comparisons in place stay float, which is much faster on a CPU than masks are.
         fits = largest.eq_(largest.clamp(low, high)).mul_(nearest.gt_(0))
         return fits.mul_(priority[..., None]).amax(dim=1)
+
+
+def _distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Left, top, right, bottom: signed distances of points (r, 2) to boxes (B, G, 4), (B, G, r)."""
+    x, y = points.t().contiguous()
+    x1, y1, x2, y2 = (side[..., None] for side in boxes.unbind(-1))
+    return x - x1, y - y1, x2 - x, y2 - y
