@@ -59,7 +59,8 @@ def test_heads_and_losses(step, head):
 
 @pytest.mark.parametrize("name", [name for name, _ in ASSIGNER_REGISTRY])
 def test_losses_of_what_any_assigner_made(step, name):
-    assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == []
+    expected = ["cpu"] if name == "POTO" else []  # its solver is Hungarian
+    assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == expected
 
 
 VALUES, MASK = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([True, False, True])

@@ -71,6 +71,11 @@ CASES = [
 ]
 
 
+def is_hungarian(name, options):
+    """Whether the solver is one that runs on the CPU."""
+    return "hungarian" in options or (name == "POTO" and not options)
+
+
 @dataclass(frozen=True)
 class Scene:
     """The arguments of an assigner."""
@@ -295,10 +300,6 @@ def test_pieces_give_the_same_result(head, name, options):
     assert_same(whole, pieces, data)
 
 
-def is_hungarian(name, options):
-    return "hungarian" in options or (name == "POTO" and not options)
-
-
 @pytest.mark.parametrize(
     "head, name, options", [case for case in CASES if not is_hungarian(*case.values[1:])]
 )
@@ -315,7 +316,7 @@ def test_never_waits_for_the_device(head, name, options):
 @pytest.mark.parametrize("head, name, options", CASES)
 def test_reads_nothing_back(head, name, options):
     assigner, data = build(head, name, options, max_pairs=20_000), scene(head)  # in pieces
-    allowed = ["cpu"] if "hungarian" in options else []
+    allowed = ["cpu"] if is_hungarian(name, options) else []
     assert waits(lambda: run(assigner, data)) == allowed
 
 

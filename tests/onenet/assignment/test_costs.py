@@ -1,6 +1,6 @@
 import pytest
 import torch
-from onenet import costs
+from onenet.assignment import costs
 from torchvision.ops import generalized_box_iou
 
 ALPHA, GAMMA = 0.25, 2.0

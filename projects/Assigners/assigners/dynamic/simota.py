@@ -106,14 +106,15 @@ class SimOTA(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        cheapest, best_fit, favourite = SmallestSoFar(self.topk), SmallestSoFar(self.topk), []
+        cheapest, favourite, overlaps = SmallestSoFar(self.topk), [], []
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
             cost, iou = self._costs(*part, gt)
             cheapest.add(cost, start)
-            best_fit.add(iou.neg_(), start)
             favourite.append(cost.min(dim=1).indices)
+            overlaps.append(_largest(iou, self.topk))
         cost, sample = cheapest.result()
-        count = best_fit.result()[0].sum(dim=-1, keepdim=True).neg_().floor_().clamp_(min=1)
+        overlap = _largest(torch.cat(overlaps, dim=-1), self.topk)
+        count = overlap.sum(dim=-1, keepdim=True).floor_().clamp_(min=1)
         rank = torch.arange(cost.shape[-1], device=cost.device)
         taken = (rank < count) & cost.isfinite()
         owner = favourite_if_shared(sample, taken, torch.cat(favourite, dim=1), len(priors))
@@ -162,3 +163,8 @@ class SimOTA(Assigner):
         positive = scores.log_().clamp_(min=LEAST_LOG).transpose(1, 2)[image, labels]
         cost = negative.transpose(1, 2)[image, labels] - positive
         return cost.sub_(negative.sum(dim=-1)[:, None])
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The ``count`` largest values of each row, or all if there are fewer."""
+    return values.topk(min(count, values.shape[-1])).values

@@ -81,12 +81,9 @@ class SmallestSoFar:
 
 def _first(values: Tensor, index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` first in the order of values, and of equal ones in that of their indices."""
-    # Integers that have this order. There are two zeros; -0 + 0 is the other.
-    keys = _flip((values + 0.0).view(torch.int32)).long() << INDEX_BITS | index
-    keys = keys.topk(min(count, keys.shape[-1]), largest=False).values
-    return _flip((keys >> INDEX_BITS).int()).view(torch.float32), keys & ((1 << INDEX_BITS) - 1)
-
-
-def _flip(bits: Tensor) -> Tensor:
-    """Between the bits of float32 numbers and int32 numbers of the same order; its own inverse."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    # As integers the bits of negative numbers ascend when they descend. Of the two zeros 0 is left.
+    bits = (values + 0.0).view(torch.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = ordered.long() << INDEX_BITS | index
+    found = keys.topk(min(count, keys.shape[-1]), largest=False)
+    return values.gather(-1, found.indices), found.values & ((1 << INDEX_BITS) - 1)
