@@ -17,6 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from onenet.data import told_names
 from onenet.engine import (
     Checkpointer,
     Trainer,
@@ -66,6 +67,7 @@ def evaluate(cfg: CfgNode, args: Namespace) -> dict[str, Any]:
         allow_partial=args.allow_partial,
         unsafe_load=args.unsafe_load,
         need_detector=True,
+        class_names=told_names(cfg.DATASETS.TEST, cfg.MODEL.OneNet.NUM_CLASSES),
     )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = Trainer.test(cfg, model)

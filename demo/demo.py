@@ -19,6 +19,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detect import CocoResults, Painter
+from detectron2.utils.logger import setup_logger
 from onenet.engine import check_weights, exit_on_user_error, setup_cfg
 from onenet.errors import UserError
 from onenet.predict import BasePredictor, OnnxPredictor, Predictor
@@ -107,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 1 if some input could not be used, which then has been named.
     """
     args = parse_args(argv)
+    setup_logger(name="onenet")
     as_results = args.output is not None and is_results_file(args.output)
     if as_results and args.compare_nms is not None:
         raise UserError("--compare-nms: it draws pictures, and a .json has none; leave it out.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -72,6 +73,23 @@ def test_a_run_leaves_what_detectron2_users_expect(trained):
     assert 0 <= metrics["bbox/AP"] <= 100
     assert "bbox_nms/AP" in metrics
     assert "nms_diagnosis/nms_gap" in metrics
+
+
+def test_a_checkpoint_has_the_names_of_the_classes(trained):
+    checkpoint = torch.load(trained / "model_final.pth", weights_only=True)
+    assert checkpoint["class_names"] == [*"0123456789"]
+
+
+def test_a_second_run_is_told_and_keeps_its_log_to_itself(train_net, trained):
+    again = train_net("OUTPUT_DIR", "output", "SOLVER.MAX_ITER", "1", "TEST.EXPECTED_RESULTS", "[]")
+    assert again.returncode == 0, again.stderr
+    assert re.search(r'WARNING.* OUTPUT_DIR "output" holds an earlier run', again.stdout)
+    earlier, own = (
+        [json.loads(line)["iteration"] for line in (trained / name).read_text().splitlines()]
+        for name in ("metrics.json.1", "metrics.json")
+    )
+    assert earlier[0] == 2
+    assert max(own) <= 1
 
 
 def test_the_log_tells_of_the_assignment(trained):

@@ -23,8 +23,8 @@ from onenet.data import (
     build_train_loader,
     check_datasets_available,
     class_names,
-    label_names,
     load_records,
+    told_names,
 )
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
@@ -84,7 +84,8 @@ def draw_samples(cfg: CfgNode, scale: float) -> Iterator[Picture]:
     if not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN names no dataset.")
     check_datasets_available(cfg.DATASETS.TRAIN)
-    names = label_names(cfg.DATASETS.TRAIN, cfg.MODEL.OneNet.NUM_CLASSES)
+    num_classes = cfg.MODEL.OneNet.NUM_CLASSES
+    names = told_names(cfg.DATASETS.TRAIN, num_classes) or list(map(str, range(num_classes)))
     samples = chain.from_iterable(build_train_loader(cfg))
     return (
         (

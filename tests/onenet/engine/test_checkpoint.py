@@ -59,6 +59,44 @@ def test_round_trip(model, tiny_cfg, tmp_path):
     assert_equal_states(model, other)
 
 
+NAMES = ("disc", "box", "cat")
+
+
+@pytest.fixture
+def named(model, tmp_path):
+    """A checkpoint that knows its classes."""
+    Checkpointer(model, str(tmp_path), class_names=NAMES).save("named")
+    return str(tmp_path / "named.pth")
+
+
+def test_a_checkpoint_holds_the_names_of_the_classes(model, named, caplog):
+    checkpointer = Checkpointer(model, class_names=NAMES)
+    assert checkpointer.load(named)["class_names"] == list(NAMES)
+    assert Checkpointer(model).load(named)["class_names"] == list(NAMES)
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("here", "difference"),
+    [
+        (("box", "disc", "cat"), 'number 0 is "disc" and "box"'),
+        (("disc", "box", "dog"), 'number 2 is "cat" and "dog"'),
+    ],
+)
+def test_other_classes_are_told(model, named, caplog, here, difference):
+    Checkpointer(model, class_names=here).load(named)
+    (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert named in record.getMessage()
+    assert difference in record.getMessage()
+
+
+def test_a_checkpoint_without_names_or_with_something_else(model, tmp_path, caplog):
+    for number, extra in enumerate(({}, {"class_names": "many"}, {"class_names": [1, 2, 3]})):
+        path = save({"model": model.state_dict(), **extra}, tmp_path / f"{number}.pth")
+        assert Checkpointer(model, class_names=NAMES).load(path) == {}
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
 def test_a_save_that_is_cut_off_leaves_the_last_one(model, tmp_path, monkeypatch):
     checkpointer = Checkpointer(model, str(tmp_path))
     checkpointer.save("model")

@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from onenet import UserError
-from onenet.engine import check_run
+from onenet.engine import Checkpointer, check_run
 from onenet.engine.checks import check_batch
 
 
@@ -72,6 +72,35 @@ def test_eval_only_needs_test_data_alone(digits_cfg, save_weights):
     digits_cfg.DATASETS.TEST = ()
     with pytest.raises(UserError, match=r"DATASETS\.TEST"):
         check_run(digits_cfg, eval_only=True)
+
+
+@pytest.fixture
+def save_named(digits_cfg, tmp_path):
+    """Save a checkpoint of a run in OUTPUT_DIR that calls its classes so."""
+
+    def save(names):
+        Path(digits_cfg.OUTPUT_DIR).mkdir(exist_ok=True)
+        model = build_model(digits_cfg)
+        Checkpointer(model, digits_cfg.OUTPUT_DIR, class_names=names).save("model_final")
+        digits_cfg.MODEL.WEIGHTS = f"{digits_cfg.OUTPUT_DIR}/model_final.pth"
+
+    return save
+
+
+def test_weights_that_know_the_classes_in_another_order(digits_cfg, save_named):
+    digits_cfg.DATASETS.TEST = digits_cfg.DATASETS.TRAIN
+    save_named([*"1023456789"])
+    for how in ({"eval_only": True}, {"resume": True}):
+        with pytest.raises(UserError, match='know "1" as class number 0, .* as number 1;'):
+            check_run(digits_cfg, **how)
+    check_run(digits_cfg)  # to train them for other classes is no mistake
+
+
+def test_weights_that_call_the_classes_otherwise(digits_cfg, save_named):
+    digits_cfg.DATASETS.TEST = digits_cfg.DATASETS.TRAIN
+    save_named(["zero", "one", *"23456789"])
+    check_run(digits_cfg, eval_only=True)
+    check_run(digits_cfg, resume=True)
 
 
 @pytest.fixture

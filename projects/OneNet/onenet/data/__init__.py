@@ -4,12 +4,14 @@ from .build import ensure_digits
 from .builtin import register_digits
 from .checks import check_datasets_available
 from .classes import (
+    check_class_order,
     check_labels,
     check_num_classes,
     check_same_classes,
+    class_difference,
     class_names,
     count_classes,
-    label_names,
+    told_names,
 )
 from .crowdhuman import register_crowdhuman
 from .loader import build_test_loader, build_train_loader
@@ -22,20 +24,22 @@ __all__ = [
     "OneNetDatasetMapper",
     "build_test_loader",
     "build_train_loader",
+    "check_class_order",
     "check_datasets_available",
     "check_labels",
     "check_num_classes",
     "check_pictures",
     "check_same_classes",
+    "class_difference",
     "class_names",
     "count_classes",
     "ensure_digits",
-    "label_names",
     "load_records",
     "read_records",
     "register_crowdhuman",
     "register_datasets",
     "register_digits",
+    "told_names",
 ]
 
 register_digits()

@@ -26,19 +26,20 @@ def class_names(name: str) -> list[str] | None:
     return metadata.get("thing_classes")
 
 
-def label_names(datasets: Sequence[str], num_classes: int) -> list[str]:
-    """What the first of the datasets calls its classes, else their numbers.
+def told_names(datasets: Sequence[str], num_classes: int) -> tuple[str, ...] | None:
+    """What the first of the datasets that tells calls its classes; None where none does.
 
     A dataset that is not on this machine, or has another number of classes, is no error: names are
     all that is wanted of it.
     """
-    try:
-        names = class_names(datasets[0]) if datasets else None
-    except UserError:
-        names = None
-    if names and len(names) == num_classes:
-        return list(names)
-    return [str(number) for number in range(num_classes)]
+    for dataset in datasets:
+        try:
+            names = class_names(dataset)
+        except UserError:
+            continue
+        if names is not None and len(names) == num_classes:
+            return tuple(names)
+    return None
 
 
 def count_classes(names: Sequence[str]) -> int:
@@ -113,13 +114,42 @@ def check_same_classes(names: Sequence[str]) -> None:
     told = [(name, classes) for name, classes in told if classes is not None]
     for name, classes in told[1:]:
         first, expected = told[0]
-        for index, (there, here) in enumerate(zip_longest(expected, classes)):
-            if here != there:
-                raise UserError(
-                    f'datasets "{first}" and "{name}" have other classes: number {index} is '
-                    f"{_quoted(there)} and {_quoted(here)}; give the categories of both the same "
-                    "names, in the same order of ids"
-                )
+        difference = class_difference(expected, classes)
+        if difference:
+            raise UserError(
+                f'datasets "{first}" and "{name}" have other classes: {difference}; give the '
+                "categories of both the same names, in the same order of ids"
+            )
+
+
+def class_difference(first: Sequence[str], second: Sequence[str]) -> str:
+    """The first class that two lists do not call the same, in words; empty if they do."""
+    for index, (one, other) in enumerate(zip_longest(first, second)):
+        if one != other:
+            return f"number {index} is {_quoted(one)} and {_quoted(other)}"
+    return ""
+
+
+def check_class_order(source: str, trained: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse to go on with, or to judge, weights whose classes have other numbers in the datasets.
+
+    Classes of other names may still be the same ones, and are let through.
+
+    Args:
+        source: of the weights, for the message.
+        trained: what they call their classes.
+        names: what the datasets call theirs.
+
+    Raises:
+        UserError: a name of both lists has another place in each.
+    """
+    for index, (name, here) in enumerate(zip(trained, names, strict=False)):
+        if name != here and name in names:
+            raise UserError(
+                f'the weights "{source}" know "{name}" as class number {index}, and the datasets '
+                f"as number {names.index(name)}; give the categories of the datasets the order of "
+                f"ids that the weights were trained with ({_abridged(trained, 10)})"
+            )
 
 
 def _quoted(name: str | None) -> str:

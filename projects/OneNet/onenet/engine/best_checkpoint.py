@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Sequence
 
 import torch
 from detectron2.engine import HookBase
@@ -37,12 +38,19 @@ class BestCheckpoint(HookBase):
         model: to be saved.
         output_dir: folder of the run.
         metric: name of the metric, as in ``metrics.json``; the higher the better.
+        class_names: to be saved too.
     """
 
-    def __init__(self, model: nn.Module, output_dir: str, metric: str = "bbox/AP"):
+    def __init__(
+        self,
+        model: nn.Module,
+        output_dir: str,
+        metric: str = "bbox/AP",
+        class_names: Sequence[str] | None = None,
+    ):
         self.metric = metric
         self.best = -math.inf
-        self._file = _WeightsFile(model, output_dir)
+        self._file = _WeightsFile(model, output_dir, class_names=class_names)
         self._seen = -1  # iteration of the last evaluation
         self._warned = False
 

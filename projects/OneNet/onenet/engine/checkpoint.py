@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
@@ -13,10 +14,15 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from ..data import class_difference
 from ..errors import UserError
 from .fit import check_detector, check_fit
 from .safe_load import check_pickle, load_torch_file
 from .weights import check_named_detector, locate_weights, same_file
+
+logger = logging.getLogger(__name__)
+
+CLASS_NAMES = "class_names"  # what a checkpoint holds them under
 
 
 class _SafeReading(fvcore.common.checkpoint.Checkpointer):
@@ -29,10 +35,11 @@ class _SafeReading(fvcore.common.checkpoint.Checkpointer):
 
 
 class Checkpointer(DetectionCheckpointer, _SafeReading):
-    """Detectron2's checkpointer with three differences.
+    """Detectron2's checkpointer with four differences.
 
     It runs no code that a file may hold. It refuses weights of another model, listing what does not
-    fit. And a process that is killed while it saves leaves the previous checkpoint in place.
+    fit. A process that is killed while it saves leaves the previous checkpoint in place. And
+    checkpoints hold the names of the classes.
 
     Args:
         model: as in Detectron2, like the other arguments.
@@ -40,6 +47,7 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         allow_partial: load what fits and only warn about the rest, as Detectron2 does.
         unsafe_load: the one file that may hold any objects, and so run code.
         need_detector: refuse weights of a backbone alone, and none, which training may begin with.
+        class_names: by class id, to be saved; of weights that call them otherwise it warns.
         save_to_disk: by default the main process alone saves.
         checkpointables: what else to save, by name.
     """
@@ -52,6 +60,7 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         allow_partial: bool = False,
         unsafe_load: str | None = None,
         need_detector: bool = False,
+        class_names: Sequence[str] | None = None,
         save_to_disk: bool | None = None,
         **checkpointables: Any,
     ):
@@ -59,6 +68,7 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         self.allow_partial = allow_partial
         self.unsafe_load = unsafe_load
         self.need_detector = need_detector
+        self.class_names = class_names
         self.path_manager = _AtomicPathManager(self.path_manager)
         self._source = ""
 
@@ -66,7 +76,20 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         self._source = path
         if self.need_detector:
             check_named_detector(path)
-        return super().load(locate_weights(path), *args, **kwargs)
+        rest = super().load(locate_weights(path), *args, **kwargs)
+        difference = self.class_names and class_difference(
+            rest.get(CLASS_NAMES, self.class_names), self.class_names
+        )
+        if difference:
+            logger.warning(
+                'The weights "%s" and the datasets have other classes: %s.', path, difference
+            )
+        return rest
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        if self.class_names:
+            kwargs[CLASS_NAMES] = list(self.class_names)
+        super().save(name, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         names = (self._source, filename)  # they differ where it was downloaded
@@ -78,6 +101,9 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         kinds = (torch.Tensor, np.ndarray)
         if not isinstance(weights, dict) or not all(isinstance(w, kinds) for w in weights.values()):
             raise UserError(f'"{self._source}" holds no weights, or not weights alone.')
+        names = checkpoint.get(CLASS_NAMES)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            checkpoint.pop(CLASS_NAMES, None)  # of another project
         return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ from detectron2.solver import build_lr_scheduler
 from torch import nn
 
 from ..data import (
+    check_class_order,
     check_datasets_available,
     check_labels,
     check_num_classes,
@@ -22,11 +23,12 @@ from ..data import (
     check_same_classes,
     class_names,
     read_records,
+    told_names,
 )
 from ..data.loader import check_sampler, check_sizes, select_train_dicts
 from ..errors import ConfigError, UserError, nearest
 from .assignment_probe import check_probe
-from .checkpoint import Checkpointer
+from .checkpoint import CLASS_NAMES, Checkpointer
 from .optimizer import build_optimizer
 from .weights import check_named_detector, locate_weights, same_file
 
@@ -72,6 +74,7 @@ def check_run(
         check_schedule(cfg)
     check_weights(
         cfg,
+        class_names=told_names(names, cfg.MODEL.OneNet.NUM_CLASSES),
         resume=resume,
         allow_partial=allow_partial,
         unsafe_load=unsafe_load,
@@ -160,12 +163,15 @@ def check_weights(
     allow_partial: bool = False,
     unsafe_load: str | None = None,
     need_detector: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> None:
     """Check that the weights can be had and fit, without building the model.
 
     Args:
         cfg, resume, allow_partial, unsafe_load: as in :func:`check_run`.
         need_detector: whether a backbone alone, or none, will not do.
+        class_names: of the datasets; a detector that is needed, or a run that goes on, must not
+            know them in another order.
 
     Raises:
         UserError: they cannot, or do not.
@@ -188,7 +194,9 @@ def check_weights(
                 check_named_detector(path)
             locate_weights(path)
         else:
-            checkpointer.load(path, checkpointables=[])
+            trained = checkpointer.load(path, checkpointables=[]).get(CLASS_NAMES)
+            if trained and class_names and (need_detector or resumed):
+                check_class_order(path, trained, class_names)
 
 
 def _tagged_checkpoint(checkpointer: Checkpointer) -> str:

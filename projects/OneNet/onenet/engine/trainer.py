@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..compat import TrainerStateMixin
-from ..data import build_test_loader, build_train_loader, load_records
+from ..data import build_test_loader, build_train_loader, load_records, told_names
 from ..data.loader import TrainLoader
 from ..errors import UserError
 from ..evaluation import build_evaluator, candidates_offered
@@ -71,7 +71,10 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         )
         self._trainer = build_step(cfg, model, data_loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        names = told_names((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST), cfg.MODEL.OneNet.NUM_CLASSES)
+        self.checkpointer = Checkpointer(
+            model, cfg.OUTPUT_DIR, class_names=names, trainer=weakref.proxy(self)
+        )
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.resumed = False
         self.register_hooks(self.build_hooks())
@@ -202,7 +205,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             saves = [isinstance(hook, PeriodicCheckpointer) for hook in hooks].index(True)
             hooks.insert(saves, build_probe(cfg, self.data_loader.dataset.records))
         if cfg.TEST.EVAL_PERIOD > 0 and cfg.TEST.BEST_METRIC:
-            hooks.append(BestCheckpoint(model, cfg.OUTPUT_DIR, cfg.TEST.BEST_METRIC))
+            names = self.checkpointer.class_names
+            hooks.append(BestCheckpoint(model, cfg.OUTPUT_DIR, cfg.TEST.BEST_METRIC, names))
         return [*early, *hooks, MeanStepTime(), writer]
 
 

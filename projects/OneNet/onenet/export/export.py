@@ -12,7 +12,7 @@ import torch
 from detectron2.config import CfgNode
 
 from ..errors import ConfigError, UserError
-from ..predict.checkpoint import load_detector, make_card
+from ..predict.checkpoint import load_detector
 from ..predict.model_card import ModelCard
 from ..predict.onnx_predictor import open_session
 from .graph import DetectionGraph
@@ -45,8 +45,7 @@ def export_model(
     check_exportable(cfg)
     if output.suffix == ".onnx":
         check_installed()
-    card = make_card(cfg)
-    model = load_detector(cfg)
+    model, card = load_detector(cfg)
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
     try:
         run, least_side = _write(model, card, partial)

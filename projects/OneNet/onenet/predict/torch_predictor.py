@@ -7,7 +7,7 @@ import torch
 from detectron2.config import CfgNode
 
 from .base import BasePredictor, Found
-from .checkpoint import load_detector, make_card
+from .checkpoint import load_detector
 
 
 class Predictor(BasePredictor):
@@ -22,8 +22,9 @@ class Predictor(BasePredictor):
     """
 
     def __init__(self, cfg: CfgNode, *, threshold: float | None = None, batch_size: int = 8):
-        super().__init__(make_card(cfg), threshold, batch_size)
-        self.model = load_detector(cfg)
+        model, card = load_detector(cfg)
+        super().__init__(card, threshold, batch_size)
+        self.model = model
 
     @torch.inference_mode()
     def run(self, batch: np.ndarray) -> list[Found]:
