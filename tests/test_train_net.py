@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -81,11 +82,12 @@ def test_a_checkpoint_has_the_names_of_the_classes(trained):
 
 
 def test_a_second_run_is_told_and_keeps_its_log_to_itself(train_net, trained):
-    again = train_net("OUTPUT_DIR", "output", "SOLVER.MAX_ITER", "1", "TEST.EXPECTED_RESULTS", "[]")
+    folder = shutil.copytree(trained, train_net.folder / "again")
+    again = train_net("OUTPUT_DIR", "again", "SOLVER.MAX_ITER", "1", "TEST.EXPECTED_RESULTS", "[]")
     assert again.returncode == 0, again.stderr
-    assert re.search(r'WARNING.* OUTPUT_DIR "output" holds an earlier run', again.stdout)
+    assert re.search(r'WARNING.* OUTPUT_DIR "again" holds an earlier run', again.stdout)
     earlier, own = (
-        [json.loads(line)["iteration"] for line in (trained / name).read_text().splitlines()]
+        [json.loads(line)["iteration"] for line in (folder / name).read_text().splitlines()]
         for name in ("metrics.json.1", "metrics.json")
     )
     assert earlier[0] == 2
