@@ -1,8 +1,12 @@
-"""Installs the two packages of this repository; torch is not imported and no URL is needed."""
+"""Installs the three packages of this repository; torch is not imported and no URL is needed."""
 
 from setuptools import find_packages, setup
 
-PACKAGE_DIR = {"onenet": "projects/OneNet/onenet", "assigners": "projects/Assigners/assigners"}
+PACKAGE_DIR = {
+    "onenet": "projects/OneNet/onenet",
+    "assigners": "projects/Assigners/assigners",
+    "lab": "projects/Lab/lab",
+}
 
 # What onenet, assigners and the programs import themselves. Detectron2 is not among them: it is
 # built for one PyTorch and one CUDA, so it is yours to choose (docs/installation.md), and no
@@ -61,7 +65,7 @@ EXTRAS = {
 
 
 def list_packages() -> list[str]:
-    """Names of all packages and subpackages, for both folders of ``projects``."""
+    """Names of all packages and subpackages, for every folder of ``projects``."""
     subpackages = [
         f"{name}.{sub}" for name, folder in PACKAGE_DIR.items() for sub in find_packages(folder)
     ]
@@ -76,7 +80,7 @@ setup(
     python_requires=">=3.10",
     packages=list_packages(),
     package_dir=PACKAGE_DIR,
-    package_data={"onenet.lab": ["page/*"]},
+    package_data={"lab": ["page/*"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
 )

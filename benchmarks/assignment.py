@@ -24,7 +24,7 @@ import assigners
 import torch
 from onenet import Assigner, GroundTruth, Predictions, Priors
 from onenet.geometry import square_boxes
-from onenet.heads.priors import point_priors
+from onenet.modeling.heads.priors import point_priors
 from references import centernet_heatmaps, fcos_loop, mmdet_assigners, mmdet_call
 from timing import compare
 

@@ -21,7 +21,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from onenet import GroundTruth, MinCost, Predictions, Priors, add_onenet_config
 from onenet.assignment.costs import LOG_EPS
-from onenet.heads.priors import point_priors
+from onenet.modeling.heads.priors import point_priors
 from scipy.optimize import linear_sum_assignment
 from timing import compare
 from torchvision.ops import generalized_box_iou

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from onenet.data.coco_file import inspect_coco_file
+from onenet.data.coco.file import inspect_coco_file
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "custom-data.md"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from assigners import add_assigners_config
-from onenet.data.build import SPECS
+from onenet.data.digits.build import SPECS
 from onenet.engine import Trainer, check_run, final_results, read_metrics, setup_cfg
 
 from .config_tree import flatten

@@ -24,11 +24,11 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from assigners import add_assigners_config
 from detectron2.utils.logger import setup_logger
+from lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
+from lab.results import FINISHED
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import ConfigError
-from onenet.lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
-from onenet.lab.results import FINISHED
 
 TRAIN_NET = Path(__file__).resolve().parents[1] / "train_net.py"
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it

@@ -14,9 +14,9 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
 from assigners import add_assigners_config
+from onenet.benchmark.complexity import analyze
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
-from onenet.engine.complexity import analyze
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -23,12 +23,12 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
+from onenet.benchmark.stages import RUNTIMES, report_stages, time_stages
+from onenet.benchmark.step import Timing, measure
 from onenet.data import check_datasets_available
 from onenet.engine import benchmark, exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
-from onenet.engine.benchmark import Timing, measure
 from onenet.errors import nearest
-from onenet.export.benchmark import RUNTIMES, report_stages, time_stages
 
 TASKS = ("train", "eval", "data", "stages")
 CACHED_BATCHES = 20  # as many as are read before the clock runs

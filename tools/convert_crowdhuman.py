@@ -15,8 +15,14 @@ from pathlib import Path
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
-from onenet.data.crowdhuman import SPLITS, crowdhuman_folder, image_root, json_file, odgt_file
-from onenet.data.odgt import check_inputs, convert_odgt, write_json
+from onenet.data.crowdhuman.dataset import (
+    SPLITS,
+    crowdhuman_folder,
+    image_root,
+    json_file,
+    odgt_file,
+)
+from onenet.data.crowdhuman.odgt import check_inputs, convert_odgt, write_json
 from onenet.engine import exit_on_user_error
 
 MAX_LISTED = 20  # broken lines of a file that are told one by one

@@ -20,10 +20,10 @@ from statistics import median
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
+from onenet.benchmark.step import measure_in_turns
 from onenet.data import check_datasets_available, load_records
 from onenet.engine import exit_on_user_error
 from onenet.engine.arguments import at_least
-from onenet.engine.benchmark import measure_in_turns
 from onenet.evaluation import evaluate_predictor
 from onenet.export import quantize
 from onenet.predict import OnnxPredictor, read_image

@@ -28,7 +28,7 @@ from detectron2.data import MapDataset
 from matplotlib.figure import Figure
 from onenet.data import check_num_classes, load_records
 from onenet.data.annotated import annotated_mapper
-from onenet.data.annotated_files import load_annotated_files
+from onenet.data.coco.annotated_files import load_annotated_files
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import UserError

@@ -13,8 +13,8 @@ from pathlib import Path
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
+from lab.results_page import write_page
 from onenet.engine import exit_on_user_error
-from onenet.lab.results_page import write_page
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

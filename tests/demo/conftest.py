@@ -9,8 +9,8 @@ import torch
 
 # isort: split
 from detectron2.modeling import build_model
-from onenet.data.digits import load_pool
-from onenet.data.scenes import compose_scene
+from onenet.data.digits.glyphs import load_pool
+from onenet.data.digits.scenes import compose_scene
 from onenet.engine import setup_cfg
 from onenet.predict import OnnxPredictor
 

@@ -16,8 +16,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 from onenet import GroundTruth, Predictions, Priors, add_onenet_config
-from onenet.data.build import SPECS
-from onenet.data.digits import CLASS_NAMES
+from onenet.data.digits.build import SPECS
+from onenet.data.digits.glyphs import CLASS_NAMES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

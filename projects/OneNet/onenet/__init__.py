@@ -25,11 +25,12 @@ if _NO_TORCH is None:
 
     from . import compat  # noqa: F401, I001  (before any other module of Detectron2)
 
-    from . import data, timm_backbone  # noqa: F401  (they register datasets and backbones)
+    from . import data  # noqa: F401  (registers datasets)
+    from .modeling import backbone  # noqa: F401  (registers backbones)
     from .assignment import ASSIGNER_REGISTRY, Assigner, MinCost, Subsampler, build_assigner
     from .config import add_onenet_config
     from .criterion import Criterion
-    from .heads import DenseHead, build_head
+    from .modeling.heads import DenseHead, build_head
     from .meta_arch import OneNet
     from .structures import Assignment, GroundTruth, Predictions, Priors
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .compat import padding_multiple
 from .criterion import Criterion, Normalizer, build_criteria
-from .heads import DenseHead, build_head
 from .inference import to_instances, top_detections
+from .modeling.heads import DenseHead, build_head
 from .nms import level_candidates
 from .structures import GroundTruth, Predictions, Priors
 

@@ -21,6 +21,11 @@ from .scores import joint_logit
 NEGATIVE = -1
 IGNORED = -2
 
+# Branches of predictions.
+MAIN = "main"  # what inference uses
+DENSE = "dense"  # beside a selector: classes and boxes, which learn from many samples of an object
+AUX = "aux"  # teaches the shared features, and is not there in inference
+
 
 @dataclass(frozen=True)
 class Priors:

@@ -24,7 +24,7 @@ from onenet import (
 )
 from onenet.criterion import CenternessLoss, Criterion, FocalLoss, L1GIoULoss
 from onenet.geometry import box_centers
-from onenet.heads.priors import level_and_stride, point_priors
+from onenet.modeling.heads.priors import level_and_stride, point_priors
 
 from ...waits import waits
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from onenet import ASSIGNER_REGISTRY, ConfigError, GroundTruth, Predictions, build_assigner
 from onenet.assignment.pieces import CPU_PAIRS, piece_size
-from onenet.heads.priors import point_priors
+from onenet.modeling.heads.priors import point_priors
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))

@@ -1,6 +1,6 @@
 import pytest
-from onenet.data.build import DigitsSpec
-from onenet.data.scenes import SceneStyle
+from onenet.data.digits.build import DigitsSpec
+from onenet.data.digits.scenes import SceneStyle
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from detectron2.data import MetadataCatalog
 from onenet import UserError
 from onenet.data.annotated import annotated_mapper, annotated_scenes, evenly_spread
-from onenet.data.annotated_files import load_annotated_files
+from onenet.data.coco.annotated_files import load_annotated_files
 
 NUM_CLASSES = 10
 

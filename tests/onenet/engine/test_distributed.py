@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from assigners import add_assigners_config
-from onenet.data.build import SPECS
+from onenet.data.digits.build import SPECS
 
 from .first_step import FirstStep, first_step, max_relative_error
 from .two_processes import evaluate, read_configs

@@ -10,10 +10,10 @@ import torch
 
 # isort: split
 from detectron2.modeling import build_model
-from onenet.backbone import BLOCKS
 from onenet.errors import UserError
 from onenet.export import export_model
 from onenet.export.verify import difference, nonempty, run_torch
+from onenet.modeling.backbone.resnet import BLOCKS
 from onenet.predict import OnnxPredictor, Predictor
 
 from ...formula import make_image, make_weights

@@ -7,7 +7,7 @@ from assigners import CenterNet
 from matplotlib.colors import to_rgb
 from onenet import Assignment, GroundTruth, Predictions, Priors
 from onenet.geometry import grid_points, square_boxes
-from onenet.positives import PositiveSamples
+from onenet.inspection.positives import PositiveSamples
 from onenet.visualization import Panel, comparison_figure, draw_assignment, nth_color, panel_grid
 from onenet.visualization.comparison import explain
 from onenet.visualization.draw import GAP, PANEL_SIDE, TITLE_HEIGHT, to_array

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..assignment import IgnoreRegions, build_assigner
 from ..errors import ConfigError
-from ..heads.branches import AUX, MAIN
+from ..structures import AUX, MAIN
 from .criterion import Criterion, build_losses
 from .normalizer import Normalizer
 

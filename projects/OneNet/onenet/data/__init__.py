@@ -1,6 +1,5 @@
 """Datasets, their checks and the mapper that turns them into training samples."""
 
-from .build import ensure_digits
 from .builtin import register_digits
 from .checks import check_datasets_available
 from .classes import (
@@ -13,12 +12,13 @@ from .classes import (
     count_classes,
     told_names,
 )
-from .crowdhuman import register_crowdhuman
+from .coco.register import register_datasets
+from .crowdhuman.dataset import register_crowdhuman
+from .digits.build import ensure_digits
 from .loader import build_test_loader, build_train_loader
 from .mapper import OneNetDatasetMapper
 from .pictures import check_pictures
 from .records import load_records, read_records
-from .register import register_datasets
 
 __all__ = [
     "OneNetDatasetMapper",

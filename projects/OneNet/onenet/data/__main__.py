@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from .build import SPECS, datasets_root, ensure_digits
+from .digits.build import SPECS, datasets_root, ensure_digits
 
 
 def main() -> None:

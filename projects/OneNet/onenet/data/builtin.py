@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from .build import SPECS, DigitsSpec, datasets_root, ensure_digits
 from .catalog import register_unless_taken
-from .coco_records import load_coco_boxes
-from .digits import CLASS_NAMES
+from .coco.records import load_coco_boxes
+from .digits.build import SPECS, DigitsSpec, datasets_root, ensure_digits
+from .digits.glyphs import CLASS_NAMES
 
 
 def register_digits(root: str | os.PathLike | None = None) -> None:

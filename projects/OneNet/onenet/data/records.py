@@ -10,8 +10,8 @@ from detectron2.utils.logger import log_first_n
 
 from ..errors import UserError
 from .checks import check_datasets_available
-from .coco_records import load_coco_boxes
-from .repair import repair_boxes
+from .coco.records import load_coco_boxes
+from .coco.repair import repair_boxes
 
 COCO_TYPES = ("coco", "crowdhuman")  # the ``evaluator_type`` of datasets with a COCO json
 NOT_NEEDED = ("segmentation", "keypoints")

@@ -1,18 +1,18 @@
 """Everything around the model: config files, training, checkpoints and programs."""
 
+from ..checkpoint.checkpointer import Checkpointer
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
-from .assignment_probe import AssignmentProbe
-from .assignment_time import AssignmentTime
-from .best_checkpoint import BestCheckpoint
-from .checkpoint import Checkpointer
 from .checks import check_run, check_weights
-from .hooks import AssignmentStatistics, MeanStepTime
-from .initial_weights import InitialWeights
+from .config.saved import config_differences, set_aside
+from .hooks.assignment_probe import AssignmentProbe
+from .hooks.assignment_time import AssignmentTime
+from .hooks.best_checkpoint import BestCheckpoint
+from .hooks.initial_weights import InitialWeights
+from .hooks.resume import LogContinuation, StepSeed
+from .hooks.statistics import AssignmentStatistics, MeanStepTime
 from .launch import count_processes, exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer
-from .resume import LogContinuation, StepSeed
-from .saved_config import config_differences, set_aside
 from .setup import setup_cfg, setup_run
 from .trainer import Trainer
 

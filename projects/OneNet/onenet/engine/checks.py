@@ -14,6 +14,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_lr_scheduler
 from torch import nn
 
+from ..checkpoint.checkpointer import CLASS_NAMES, Checkpointer
+from ..checkpoint.weights import check_named_detector, locate_weights, same_file
 from ..data import (
     check_class_order,
     check_datasets_available,
@@ -27,10 +29,8 @@ from ..data import (
 )
 from ..data.loader import check_sampler, check_sizes, select_train_dicts
 from ..errors import ConfigError, UserError, nearest
-from .assignment_probe import check_probe
-from .checkpoint import CLASS_NAMES, Checkpointer
+from .hooks.assignment_probe import check_probe
 from .optimizer import build_optimizer
-from .weights import check_named_detector, locate_weights, same_file
 
 LR_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR")  # those that every Detectron2 has
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
+from .config.saved import FILE_NAME as CONFIG
+from .config.saved import changed_values
 from .metrics_file import FILE_NAME as METRICS
-from .saved_config import FILE_NAME as CONFIG
-from .saved_config import changed_values
 
 TAG = "last_checkpoint"
 RECORDS = (CONFIG, METRICS, TAG)  # what would be mixed with, or taken for, that of the new run

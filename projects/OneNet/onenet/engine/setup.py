@@ -16,13 +16,13 @@ from ..assignment import build_assigner
 from ..config import add_onenet_config
 from ..data import count_classes, register_datasets
 from ..errors import ConfigError, UserError, nearest
-from ..heads import HEADS
+from ..modeling.heads import HEADS
 from ..paths import expand_home
-from .config_file import merge_file, merge_list
+from .config.files import merge_file, merge_list
+from .config.stock_keys import check_stock_keys, unread_keys
 from .device import choose_device
 from .earlier_run import meet_earlier_run
 from .optimizer import check_optimizer
-from .stock_keys import check_stock_keys, unread_keys
 
 logger = logging.getLogger(__name__)
 

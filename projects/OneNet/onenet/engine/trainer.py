@@ -24,22 +24,22 @@ from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..checkpoint.checkpointer import Checkpointer
 from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader, load_records, told_names
 from ..data.loader import TrainLoader
 from ..errors import UserError
 from ..evaluation import build_evaluator, candidates_offered
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
-from .assignment_probe import AssignmentProbe, build_probe
-from .assignment_time import AssignmentTime
-from .best_checkpoint import BestCheckpoint
-from .checkpoint import Checkpointer
 from .divergence import divergence
-from .hooks import AssignmentStatistics, MeanStepTime, TrainingProgress, unwrapped
-from .initial_weights import InitialWeights
+from .hooks.assignment_probe import AssignmentProbe, build_probe
+from .hooks.assignment_time import AssignmentTime
+from .hooks.best_checkpoint import BestCheckpoint
+from .hooks.initial_weights import InitialWeights
+from .hooks.resume import LogContinuation, StepSeed
+from .hooks.statistics import AssignmentStatistics, MeanStepTime, TrainingProgress, unwrapped
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
-from .resume import LogContinuation, StepSeed
 
 logger = logging.getLogger(__name__)
 

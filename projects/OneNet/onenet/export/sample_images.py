@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.digits import load_pool
-from ..data.scenes import compose_scene
+from ..data.digits.glyphs import load_pool
+from ..data.digits.scenes import compose_scene
 
 NUM_SCENES = 2
 

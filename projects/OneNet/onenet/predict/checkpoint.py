@@ -10,8 +10,8 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
 
+from ..checkpoint.checkpointer import CLASS_NAMES, Checkpointer
 from ..data import told_names
-from ..engine.checkpoint import CLASS_NAMES, Checkpointer
 from ..errors import ConfigError
 from .model_card import CHANNEL_ORDERS, ModelCard
 

@@ -1,6 +1,6 @@
 """Pictures: detections, learning curves, and where the positive samples are."""
 
-from ..positives import PositiveSamples, positive_samples
+from ..inspection.positives import PositiveSamples, positive_samples
 from .assignment import draw_positive_samples, positives_figure
 from .comparison import Panel, comparison_figure, draw_assignment
 from .curves import plot_curves

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..positives import PositiveSamples
+from ..inspection.positives import PositiveSamples
 from .draw import Color, draw_boxes, nth_color, panel_grid, show_image
 
 DOT_AREA = 70.0  # of the heaviest positive sample of an image, points squared

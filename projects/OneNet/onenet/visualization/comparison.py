@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
-from ..positives import PositiveSamples
+from ..inspection.positives import PositiveSamples
 from .assignment import draw_dots
 from .draw import GAP, PANEL_SIDE, draw_boxes, nth_color, panel_grid, show_image
 from .legend import (

@@ -16,12 +16,12 @@ from detectron2.structures import Instances
 from torch import nn
 from tqdm import tqdm
 
+from ..checkpoint.checkpointer import Checkpointer
 from ..data.annotated import annotated_scenes, evenly_spread
-from ..engine.checkpoint import Checkpointer
-from ..engine.initial_weights import FILE_NAME as INITIAL_WEIGHTS
+from ..engine.hooks.initial_weights import FILE_NAME as INITIAL_WEIGHTS
 from ..engine.metrics_file import read_metrics
 from ..evaluation.diagnosis import MATCH_IOU, Matches, match_detections, merge_matches
-from ..positives import positive_samples
+from ..inspection.positives import positive_samples
 from .assignment import positives_figure
 from .curves import plot_curves
 from .detections import Scene, scene_sheet

@@ -7,7 +7,7 @@ import torch
 from matplotlib.path import Path
 from torch import Tensor
 
-from ..positives import PositiveSamples
+from ..inspection.positives import PositiveSamples
 from ..structures import IGNORED, Predictions, Priors
 
 HEATS = ("auto", "score", "gaussian", "none")

@@ -8,11 +8,11 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from ..assignment import ASSIGNER_REGISTRY, Assigner, build_assigner
-from ..engine.checkpoint import Checkpointer
-from ..engine.config_file import merge_list
+from ..checkpoint.checkpointer import Checkpointer
+from ..engine.config.files import merge_list
 from ..errors import ConfigError, UserError, nearest
+from ..inspection.positives import PositiveSamples, positive_samples, was_never_trained
 from ..meta_arch import OneNet
-from ..positives import PositiveSamples, positive_samples, was_never_trained
 from ..randomness import seed_all
 
 UNTRAINED = "untrained"  # stands for a file of weights

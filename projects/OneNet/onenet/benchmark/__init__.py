@@ -1,0 +1,1 @@
+"""How long a step, an inference and its stages take."""

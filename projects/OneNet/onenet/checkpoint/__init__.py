@@ -1,0 +1,5 @@
+"""Reading, checking, locating and converting weights."""
+
+from .checkpointer import Checkpointer
+
+__all__ = ["Checkpointer"]

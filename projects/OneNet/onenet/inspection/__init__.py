@@ -1,0 +1,1 @@
+"""What an assignment did, and how it changes while a detector learns."""

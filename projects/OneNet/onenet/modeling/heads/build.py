@@ -1,0 +1,41 @@
+"""Which head a config selects."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+
+from ...errors import ConfigError, nearest
+from .base import DenseHead
+from .fcos import FCOSHead
+from .retinanet import RetinaNetHead
+from .single_level import SingleLevelHead
+
+# By the names of the official implementation, which are not those of the classes.
+HEADS: dict[str, type[DenseHead]] = {
+    "CenterNet": SingleLevelHead,
+    "FCOS": FCOSHead,
+    "RetinaNet": RetinaNetHead,
+}
+
+
+def build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> DenseHead:
+    """Build the head that ``MODEL.OneNet.HEAD`` selects.
+
+    Args:
+        cfg: a config with the keys of ``add_onenet_config``.
+        input_shape: the backbone's features by name.
+
+    Raises:
+        ConfigError: there is no such head, or a feature is not in ``input_shape``.
+    """
+    name = cfg.MODEL.OneNet.HEAD
+    if name not in HEADS:
+        raise ConfigError(f'MODEL.OneNet.HEAD: unknown head "{name}".{nearest(name, HEADS)}')
+    for feature in cfg.MODEL.OneNet.IN_FEATURES:
+        if feature not in input_shape:
+            raise ConfigError(
+                f'MODEL.OneNet.IN_FEATURES: the backbone has no feature "{feature}".'
+                f"{nearest(feature, input_shape)}"
+            )
+    return HEADS[name](cfg, input_shape)
