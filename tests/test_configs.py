@@ -102,7 +102,7 @@ def architecture(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_model_of_the_others_is_one_of_these(name):
-    """test_ablation_configs.py takes a step with every assigner."""
+    """test_one_line.py takes a step with every assigner."""
     assert architecture(name) in map(architecture, MODELS)
 
 

@@ -9,7 +9,7 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import ImageList
+from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
 from .compat import padding_multiple
@@ -43,6 +43,7 @@ class OneNet(nn.Module):
         max_detections: int = 100,
         score_threshold: float = 0.0,
         nms_threshold: float | None = None,
+        nms_candidates: int = 0,
         frozen: bool = False,
     ):
         """
@@ -54,6 +55,7 @@ class OneNet(nn.Module):
             max_detections: k of the top-k over (sample, class).
             score_threshold: detections with a lower score are left out.
             nms_threshold: IoU of class-wise NMS after top-k, for comparison; None = no NMS.
+            nms_candidates: NMS among this many detections of each level instead; 0 = after top-k.
             frozen: train the head's selector alone; all else stays as it is.
         """
         super().__init__()
@@ -68,6 +70,7 @@ class OneNet(nn.Module):
         self.max_detections = max_detections
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
+        self.nms_candidates = nms_candidates
         # See evaluation.candidates_offered; a level's, in inference.
         self.offered_candidates = 0
         # Not part of a checkpoint, as in the official implementation.
@@ -88,7 +91,8 @@ class OneNet(nn.Module):
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
             "score_threshold": onenet.SCORE_THRESH_TEST,
-            "nms_threshold": onenet.NMS_THRESH if onenet.NMS else None,
+            "nms_threshold": onenet.NMS_THRESH if onenet.NMS or onenet.AUX.TEST else None,
+            "nms_candidates": cfg.MODEL.RETINANET.TOPK_CANDIDATES_TEST if onenet.AUX.TEST else 0,
             "frozen": onenet.SELECTOR.ENABLED and onenet.SELECTOR.FREEZE,
         }
 
@@ -134,7 +138,7 @@ class OneNet(nn.Module):
             return self.losses(images.tensor, gt)
         branches, priors = self.predict(images.tensor)
         predictions = next(iter(branches.values()))
-        results = {"instances": self.inference(predictions, images.image_sizes)}
+        results = {"instances": self.inference(predictions, priors, images.image_sizes)}
         if self.offered_candidates:
             results["candidates"] = self.candidates(predictions, priors, images.image_sizes)
         return [
@@ -187,14 +191,21 @@ class OneNet(nn.Module):
             losses.update({name + suffix: loss for name, loss in own.items()})
         return losses
 
-    def inference(self, predictions: Predictions, image_sizes: list[tuple[int, int]]):
-        """Detections of each image as Instances, in pixels of the network input."""
-        detections = top_detections(predictions.float(), self.max_detections)
-        return to_instances(detections, image_sizes, self.score_threshold, self.nms_threshold)
+    def inference(
+        self, predictions: Predictions, priors: Priors, image_sizes: list[tuple[int, int]]
+    ) -> list[Instances]:
+        """Detections of each image, in pixels of the network input."""
+        predictions = predictions.float()
+        if self.nms_candidates:
+            found = level_candidates(predictions, priors.level_sizes, self.nms_candidates)
+        else:
+            found = top_detections(predictions, self.max_detections)
+        results = to_instances(found, image_sizes, self.score_threshold, self.nms_threshold)
+        return [result[: self.max_detections] for result in results]
 
     def candidates(
         self, predictions: Predictions, priors: Priors, image_sizes: list[tuple[int, int]]
-    ):
+    ) -> list[Instances]:
         """What NMS would choose from in each image, level after level, like :meth:`inference`."""
         found = level_candidates(predictions.float(), priors.level_sizes, self.offered_candidates)
         return to_instances(found, image_sizes, self.score_threshold)

@@ -12,6 +12,7 @@ from ..errors import UserError
 from .weights import no_detector
 
 BACKBONE = "backbone."
+SELECTOR = "head.selector."
 TRUNK = "backbone.bottom_up."  # the classification network in a feature pyramid
 # Buffers that old checkpoints hold, or lack, and that the model sets by itself.
 TOLERATED = ("cell_anchors", "pixel_mean", "pixel_std", "num_batches_tracked")
@@ -45,6 +46,8 @@ def check_fit(
         required = TRUNK if pyramid else BACKBONE
     wrong_shape = {name for name, *_ in incompatible.incorrect_shapes}
     missing = [n for n in incompatible.missing_keys if n.startswith(required)]
+    if getattr(model, "frozen", False):  # what is trained on top of a finished detector
+        missing = [n for n in missing if not n.startswith(SELECTOR)]
     unexpected = [] if by_heuristics else incompatible.unexpected_keys
     rows = [
         *(("another shape", *row) for row in incompatible.incorrect_shapes),

@@ -12,8 +12,8 @@ from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..assignment import build_assigner
 from ..config import add_onenet_config
+from ..criterion import build_criteria
 from ..data import count_classes, register_datasets
 from ..errors import ConfigError, UserError, nearest
 from ..modeling.heads import HEADS
@@ -76,7 +76,7 @@ def check_names(cfg: CfgNode) -> None:
     _check_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY)
     if cfg.MODEL.META_ARCHITECTURE == "OneNet":
         _check_name("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
-        build_assigner(cfg)  # costs nothing, and checks its own keys
+        build_criteria(cfg, ())  # costs nothing, and checks its own keys
     check_optimizer(cfg.SOLVER)
 
 

@@ -72,8 +72,9 @@ def check_exportable(cfg: CfgNode) -> None:
         raise ConfigError(
             f'MODEL.META_ARCHITECTURE "{cfg.MODEL.META_ARCHITECTURE}": only OneNet is exported.'
         )
-    if cfg.MODEL.OneNet.NMS:
-        raise ConfigError("MODEL.OneNet.NMS: exported models have no NMS; set it to False.")
+    for key, value in (("NMS", cfg.MODEL.OneNet.NMS), ("AUX.TEST", cfg.MODEL.OneNet.AUX.TEST)):
+        if value:
+            raise ConfigError(f"MODEL.OneNet.{key}: exported models have no NMS; set it to False.")
 
 
 def _write(model: torch.nn.Module, card: ModelCard, path: Path) -> tuple[Run, int]:

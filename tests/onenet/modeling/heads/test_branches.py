@@ -3,6 +3,7 @@ import torch
 from detectron2.modeling import build_model
 from onenet import ConfigError, MinCost
 from onenet.structures import AUX, DENSE, MAIN
+from torchvision.ops import box_iou
 
 HEADS = ("CenterNet", "FCOS", "RetinaNet")
 SELECTOR = ("MODEL.OneNet.SELECTOR.ENABLED", True)
@@ -141,3 +142,25 @@ def test_weight_of_a_branch_changes_linearly(tiny_cfg, make_inputs):
         totals.append(sum(aux(priors, predictions, gt).values()).item())
     plain = sum(model.criteria[MAIN](priors, predictions, gt).values()).item()
     assert totals == pytest.approx([2 * plain, 1.25 * plain, 0.5 * plain])
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_auxiliary_branch_detects_with_nms_among_many(tiny_cfg, make_inputs, head):
+    options = (*AUXILIARY, "MODEL.OneNet.AUX.TEST", True, "TEST.DETECTIONS_PER_IMAGE", 20)
+    model = build(tiny_cfg(head, *options))
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model(make_inputs())
+        model.eval()
+        detections = [x["instances"] for x in model(make_inputs())]
+        for parameter in model.head.cls_score.parameters():
+            parameter.fill_(torch.nan)  # of the main branch
+        for one, other in zip(model(make_inputs()), detections, strict=True):
+            assert one["instances"].scores.equal(other.scores)
+    for found in detections:
+        boxes, classes = found.pred_boxes.tensor, found.pred_classes
+        overlap = box_iou(boxes, boxes).nan_to_num().triu(diagonal=1) * (
+            classes == classes[:, None]
+        )
+        assert 0 < len(found) <= 20 and overlap.max() <= model.nms_threshold

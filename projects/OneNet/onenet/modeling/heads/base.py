@@ -58,22 +58,22 @@ class DenseHead(nn.Module):
     def join(
         self, predictions: Predictions, selection: Tensor | None, shared: list[Tensor]
     ) -> dict[str, Predictions]:
-        """The branches in training, and the main one otherwise.
+        """All branches in training, otherwise the one that is used.
 
         Args:
             predictions: classes and boxes.
             selection: (B, R) logits, where there is a selector.
             shared: the feature maps that the auxiliary head sees.
         """
-        if selection is None:
-            branches = {MAIN: predictions}
-        else:
-            branches = {MAIN: select(predictions, selection)}
-            if self.training and DENSE in self.branches:
-                branches[DENSE] = predictions
-        if self.training and self.auxiliary is not None:
+        if self.auxiliary is not None and (self.training or self.test_auxiliary):
             auxiliary, _ = self.auxiliary(shared)
-            branches[AUX] = auxiliary[MAIN]
+            taught = {AUX: auxiliary[MAIN]}
+            return {MAIN: predictions, **taught} if self.training else taught
+        if selection is None:
+            return {MAIN: predictions}
+        branches = {MAIN: select(predictions, selection)}
+        if self.training and DENSE in self.branches:
+            branches[DENSE] = predictions
         return branches
 
 
