@@ -10,15 +10,18 @@ PYTHON ?= .venv/bin/python
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 
+# oneDNN's convolutions as where there is AVX2 or SSE4.1 at most; PyTorch's own loops without either.
+ISA = ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default
+
 # make ablation: seeds of each arm, and config keys such as "SOLVER.MAX_ITER 1300".
 SEEDS ?= 3
 OPTS ?=
 ABLATION = output/ablation/digits
 
-.PHONY: help install demo ablation data test lint format clean
+.PHONY: help install demo ablation test test-isa lint format clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install:  ## create .venv with everything in it (does nothing where that is done)
 ifeq ($(PYTHON),.venv/bin/python)
@@ -39,6 +42,12 @@ ablation: install  ## train the published claims on the embedded data, write doc
 test: lint  ## lint, then the whole test suite
 	@echo "[test] the whole suite: about 5 minutes on two cores"
 	$(PYTEST)
+
+test-isa: install  ## the tests of numbers, as is and with fewer instructions of the processor
+	@for isa in "" $(ISA); do \
+		echo "[test-isa] $${isa:-as is}"; \
+		env $$isa $(PYTEST) -m "numeric or golden" || exit 1; \
+	done
 
 lint: install  ## ruff check and format check
 	$(PYTHON) -m ruff check .

@@ -19,6 +19,8 @@ from onenet.engine import Checkpointer, Trainer, setup_cfg
 
 from .formula import make_image, make_weights
 
+pytestmark = pytest.mark.numeric
+
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 CONFIGS = {
@@ -47,7 +49,6 @@ def expected():
         return dict(file)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("name", CONFIGS)
 def test_detections_are_the_official_ones(name, expected, tmp_path, monkeypatch):
     # Filling the weights at random takes longer than everything else here.

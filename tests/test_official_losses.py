@@ -4,8 +4,8 @@ golden/official_losses.npz was made as golden/official_detections.npz was, see
 test_official_detections.py: the losses of the official models, weighted, and the norms of their
 gradients, for the weights and the batch of formula.py. "argmin" is its loss.py, which its detector
 does not import, in the place of its loss_predefine.py, which is Hungarian. Two ground truths of the
-first case have the same cheapest sample, those of the second do not: the official argmin trains such
-a sample for the class of one of them, the one here for both.
+first case have the same cheapest sample, those of the second do not: the official argmin trains
+such a sample for the class of one of them, the one here for both.
 """
 
 from functools import partial
@@ -17,6 +17,8 @@ import torch
 from onenet.engine import Trainer, setup_cfg
 
 from .formula import make_batch, make_weights
+
+pytestmark = pytest.mark.numeric
 
 HERE = Path(__file__).parent
 CASES = {
@@ -71,14 +73,12 @@ def train_step(monkeypatch, expected):
 same = partial(pytest.approx, rel=1e-5)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("name", CASES)
 def test_losses_and_gradients_are_the_official_ones(name, train_step):
     found, wanted = train_step(name)
     assert found == same(wanted)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("wrong", "options"),
     [

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[1]
 
 TINY = Path(__file__).with_name("tiny.yaml")

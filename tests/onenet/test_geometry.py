@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from onenet import geometry
 from torchvision.ops import box_iou, complete_box_iou, generalized_box_iou
 
+pytestmark = pytest.mark.numeric
+
 coordinate = st.floats(-200, 200, width=32)
 extent = st.floats(0.125, 200, width=32)
 

@@ -4,6 +4,8 @@ from onenet import Predictions
 from onenet.inference import to_instances, top_detections
 from torchvision.ops import batched_nms
 
+pytestmark = pytest.mark.numeric
+
 
 def official_order(predictions, k):
     """The reference: the k best locations of every class, then the k best of those."""

@@ -6,6 +6,8 @@ from detectron2.modeling import build_model
 from onenet import OneNet
 from onenet.export.graph import DetectionGraph
 
+pytestmark = pytest.mark.numeric
+
 HEADS = ("CenterNet", "FCOS", "RetinaNet")
 STAGES = ("MODEL.OneNet.NUM_STAGES", 3)
 
@@ -182,7 +184,7 @@ def test_mixed_precision_has_losses_in_float32(tiny_cfg, make_inputs, head):
 @pytest.mark.parametrize("head", HEADS)
 def test_channels_last_changes_nothing(tiny_cfg, make_inputs, head):
     inputs = make_inputs()
-    model = detector(tiny_cfg(head), inputs)
+    model = detector(tiny_cfg(head), inputs).double()
     with torch.no_grad():
         expected = [x["instances"] for x in model(inputs)]
         model.to(memory_format=torch.channels_last)

@@ -7,6 +7,8 @@ from onenet import Priors
 
 from ..golden import anchor_priors, cases, ground_truth, load, no_predictions
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = load("atss")
 CASES = dict(cases(GOLDEN))
 PRIORS = anchor_priors(GOLDEN["grid_g0_anchors"], GOLDEN["grid_g0_level_hw"])

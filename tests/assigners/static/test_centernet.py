@@ -8,6 +8,8 @@ from onenet.geometry import square_boxes
 
 from ..golden import cases, ground_truth, load, no_predictions, point_priors
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = load("centernet")
 CASES = dict(cases(GOLDEN))
 STRIDE = 4

@@ -8,6 +8,8 @@ from onenet.geometry import encode_ltrb
 
 from ..golden import cases, ground_truth, load, no_predictions, point_priors
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = load("fcos")
 CASES = dict(cases(GOLDEN))
 RANGES = [[-1, 64], [64, 128], [128, 256], [256, 512], [512, float("inf")]]

@@ -7,6 +7,8 @@ from torchvision.ops import box_iou
 
 from ..golden import anchor_priors, cases, ground_truth, load, no_predictions, point_priors
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = load("max_iou")
 CASES = dict(cases(GOLDEN))
 

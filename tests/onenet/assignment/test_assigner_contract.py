@@ -28,6 +28,8 @@ from onenet.modeling.heads.priors import level_and_stride, point_priors
 
 from ...waits import waits
 
+pytestmark = pytest.mark.numeric
+
 PAGE = Path(__file__).parents[3] / "docs/adding-an-assigner.md"
 HEADS = {"CenterNet": [4], "FCOS": [8, 16, 32, 64, 128], "RetinaNet": [8, 16, 32, 64, 128]}
 NUM_CLASSES = 5

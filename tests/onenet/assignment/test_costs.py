@@ -3,6 +3,8 @@ import torch
 from onenet.assignment import costs
 from torchvision.ops import generalized_box_iou
 
+pytestmark = pytest.mark.numeric
+
 ALPHA, GAMMA = 0.25, 2.0
 
 

@@ -3,6 +3,8 @@ import torch
 from onenet.assignment.hungarian import solve_hungarian
 from scipy.optimize import linear_sum_assignment
 
+pytestmark = pytest.mark.numeric
+
 
 def cheapest(cost, count):
     return cost.topk(min(count, cost.shape[-1]), largest=False)

@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torchvision.ops import generalized_box_iou
 
+pytestmark = pytest.mark.numeric
+
 PIECES = (1 << 20, 777)  # pairs in memory at once; the result must not depend on it
 SIZE_RANGES = [[-1, 64], [64, 128], [128, 256], [256, 512], [512, float("inf")]]
 

@@ -8,6 +8,8 @@ from onenet.assignment.pieces import CPU_PAIRS, piece_size
 from onenet.modeling.heads.priors import point_priors
 from torch.utils._python_dispatch import TorchDispatchMode
 
+pytestmark = pytest.mark.numeric
+
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
 NAMES = [name for name, _ in ASSIGNER_REGISTRY]
 STRIDES = (8, 16, 32, 64, 128)

@@ -12,6 +12,8 @@ from onenet.checkpoint.torchvision import convert_resnet, read_torchvision, save
 from onenet.engine import Checkpointer, setup_cfg
 from torch import nn
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[3]
 RES_STAGES = ("res2", "res3", "res4", "res5")
 CONFIGS = {"resnet18": "onenet_R18", "resnet50": "onenet_R50"}
@@ -59,25 +61,25 @@ def test_the_features_are_those_of_torchvision(name, tmp_path):
     assert depth == int(name.removeprefix("resnet"))
     path = tmp_path / f"torchvision-R-{depth}.pkl"
     save_backbone(weights, path)
-    images = torch.randn(2, 3, 64, 96)
+    images = torch.randn(2, 3, 64, 96).double()
     with torch.no_grad():
-        expected = stages_of(network, images)
-        found = load_backbone(CONFIGS[name], path)(images)
+        expected = stages_of(network.double(), images)
+        found = load_backbone(CONFIGS[name], path).double()(images)
     assert tuple(found) == RES_STAGES
     for stage, feature in expected.items():
-        torch.testing.assert_close(found[stage], feature, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found[stage], feature)
 
 
 def test_the_network_in_a_pyramid_is_filled_too(tmp_path):
     network = make_torchvision("resnet50")
     path = tmp_path / "R-50.pkl"
     save_backbone(convert_resnet(network.state_dict())[1], path)
-    images = torch.randn(1, 3, 64, 64)
-    bottom_up = load_backbone("onenet_fcos_R50", path).bottom_up
+    images = torch.randn(1, 3, 64, 64).double()
+    bottom_up = load_backbone("onenet_fcos_R50", path).bottom_up.double()
     with torch.no_grad():
-        expected, found = stages_of(network, images), bottom_up(images)
+        expected, found = stages_of(network.double(), images), bottom_up(images)
     for stage, feature in found.items():
-        torch.testing.assert_close(feature, expected[stage], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(feature, expected[stage])
 
 
 def test_another_depth_does_not_fit(tmp_path):

@@ -6,6 +6,8 @@ from onenet import Assignment, Criterion, GroundTruth, MinCost, Predictions, Pri
 from onenet.criterion import CenternessLoss, FocalLoss, L1GIoULoss, Normalizer
 from onenet.criterion import normalizer as normalizer_module
 
+pytestmark = pytest.mark.numeric
+
 UNWEIGHTED = {"class_weight": 1, "l1_weight": 1, "giou_weight": 1}
 
 

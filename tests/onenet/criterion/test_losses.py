@@ -7,6 +7,8 @@ from onenet.criterion.class_losses import classification_loss, negative_focal_lo
 from onenet.criterion.quality_losses import centerness, quality_loss
 from torchvision.ops import generalized_box_iou_loss
 
+pytestmark = pytest.mark.numeric
+
 
 def pairs(sample, gt, weight=None, score=None, **kwargs):
     """An assignment from lists of one row an image."""

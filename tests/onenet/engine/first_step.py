@@ -15,12 +15,16 @@ class FirstStep(NamedTuple):
 
 
 class FrozenTrainer(Trainer):
-    """Without batch statistics, which are of the images that go through the network together."""
+    """Its network gives an image the same features whatever goes through it together with that.
+
+    So it has no batch statistics, and float64: float32 rounds otherwise for another size of batch,
+    and decides then for some inputs of a ReLU otherwise whether they are above 0.
+    """
 
     @classmethod
     def build_model(cls, cfg):
         torch.manual_seed(0)
-        return FrozenBatchNorm2d.convert_frozen_batchnorm(super().build_model(cfg))
+        return FrozenBatchNorm2d.convert_frozen_batchnorm(super().build_model(cfg)).double()
 
 
 class Listener(HookBase):

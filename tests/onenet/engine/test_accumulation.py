@@ -7,6 +7,8 @@ from onenet.engine.accumulation import AccumulatingAMPTrainer
 
 from .first_step import first_step, max_relative_error
 
+pytestmark = pytest.mark.numeric
+
 
 def one_step(cfg, parts):
     """Gradients and logged losses of a step."""

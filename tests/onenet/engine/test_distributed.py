@@ -14,6 +14,8 @@ from onenet.data.digits.build import SPECS
 from .first_step import FirstStep, first_step, max_relative_error
 from .two_processes import evaluate, read_configs
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[3]
 VARIANTS = {
     "mincost": ("CenterNet", []),

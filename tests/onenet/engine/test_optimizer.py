@@ -6,6 +6,8 @@ from onenet import ConfigError
 from onenet.engine import build_optimizer
 from torch import nn
 
+pytestmark = pytest.mark.numeric
+
 
 class Model(nn.Module):
     def __init__(self):

@@ -12,6 +12,8 @@ from detectron2.utils import comm
 from onenet import UserError
 from onenet.engine import Trainer, read_metrics
 
+pytestmark = pytest.mark.numeric
+
 
 class StopAfter(HookBase):
     """Stands for somebody who interrupts the run after so many iterations."""

@@ -18,6 +18,8 @@ from onenet.predict import OnnxPredictor, Predictor
 
 from ...formula import make_image, make_weights
 
+pytestmark = pytest.mark.numeric
+
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

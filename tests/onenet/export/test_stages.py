@@ -12,6 +12,8 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from ...formula import make_weights
 
+pytestmark = pytest.mark.numeric
+
 SIZE = (64, 96)
 
 

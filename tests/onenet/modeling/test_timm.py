@@ -8,6 +8,8 @@ from detectron2.modeling import build_backbone, build_model
 from onenet.engine import check_weights
 from onenet.errors import ConfigError, UserError
 
+pytestmark = pytest.mark.numeric
+
 timm = pytest.importorskip("timm")
 
 NAME = "mobilenetv3_small_050"
@@ -114,10 +116,10 @@ def test_weights_of_which_timm_changes_the_names(timm_cfg, tmp_path):
     whole = timm.create_model("convnext_atto").eval()
     torch.save(whole.state_dict(), path)
     options = ["MODEL.TIMM.NAME", "convnext_atto", "MODEL.TIMM.WEIGHTS", path]
-    backbone = build_backbone(timm_cfg("CenterNet", *options)).eval()
-    images = torch.rand(1, 3, 64, 64)
+    backbone = build_backbone(timm_cfg("CenterNet", *options)).double().eval()
+    images = torch.rand(1, 3, 64, 64).double()
     with torch.no_grad():
-        expected = whole.forward_intermediates(images, intermediates_only=True)
+        expected = whole.double().forward_intermediates(images, intermediates_only=True)
         torch.testing.assert_close(backbone(images)["res5"], expected[-1])
 
 

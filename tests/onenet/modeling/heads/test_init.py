@@ -7,6 +7,8 @@ from onenet import ConfigError
 from onenet.modeling.heads import FCOSHead, RetinaNetHead, SingleLevelHead
 from onenet.modeling.heads.deconv import DeformableUpSample, bilinear_kernel
 
+pytestmark = pytest.mark.numeric
+
 STRIDES = (8, 16, 32, 64, 128)
 
 
