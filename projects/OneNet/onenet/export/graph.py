@@ -87,6 +87,7 @@ class SymbolicAnchors(nn.Module):
         self.cell_anchors = generator.cell_anchors
         self.strides = generator.strides
         self.offset = generator.offset
+        self.num_anchors = generator.num_anchors
 
     def forward(self, features: list[Tensor]) -> list[Boxes]:
         anchors = []
