@@ -10,6 +10,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from onenet import ASSIGNER_REGISTRY
+from onenet.criterion import BOX_LOSSES, CLASS_LOSSES
 
 from ..waits import waits
 
@@ -61,6 +62,17 @@ def test_heads_and_losses(step, head):
 def test_losses_of_what_any_assigner_made(step, name):
     expected = ["cpu"] if name == "POTO" else []  # its solver is Hungarian
     assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == expected
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_class_losses(step, name):
+    options = "MODEL.OneNet.CLASS_LOSS", name, "MODEL.OneNet.CLASS_TARGET", "iou"
+    assert waits(step("FCOS", "MODEL.OneNet.SELECTOR.ENABLED", True, *options)) == []
+
+
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_box_losses(step, name):
+    assert waits(step("FCOS", "MODEL.OneNet.BOX_LOSS", name)) == []
 
 
 VALUES, MASK = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([True, False, True])

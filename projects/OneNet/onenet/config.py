@@ -76,8 +76,14 @@ def _add_assignment_config(onenet: CN) -> None:
     onenet.L1_COST = 5.0
 
     # Losses.
+    # new: "focal", "quality_focal", "varifocal", "varifocal_unweighted" (one-to-few), "bce" (YOLO)
+    # or "mal" (DEIM), see docs/losses.md; ALPHA and GAMMA are those of "focal" alone
+    onenet.CLASS_LOSS = "focal"
+    # new: "assigned" (what the assigner says, mostly 1) or "iou" of the predicted box
+    onenet.CLASS_TARGET = "assigned"
+    onenet.BOX_LOSS = "l1_giou"  # new: or "l1_diou", "l1_ciou"
     onenet.CLASS_WEIGHT = 2.0
-    onenet.GIOU_WEIGHT = 2.0
+    onenet.GIOU_WEIGHT = 2.0  # of the GIoU, DIoU or CIoU loss
     onenet.L1_WEIGHT = 5.0
     onenet.CENTERNESS_WEIGHT = 1.0  # new
 

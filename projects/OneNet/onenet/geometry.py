@@ -88,6 +88,21 @@ def elementwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
     return intersection / union.clamp(min=MIN_AREA)
 
 
+def elementwise_diou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Distance IoU: the IoU less the squared distance of the centres over the hull's diagonal.
+
+    Source: Zheng et al., "Distance-IoU Loss", AAAI 2020.
+
+    Args:
+        boxes: (..., 4).
+        others: (..., 4), broadcastable to ``boxes``.
+
+    Returns:
+        (...) in [-1, 1].
+    """
+    return elementwise_iou(boxes, others) - _center_offset(boxes, others)
+
+
 def elementwise_ciou(boxes: Tensor, others: Tensor) -> Tensor:
     """Complete IoU: the IoU less what centres and aspect ratios differ.
 

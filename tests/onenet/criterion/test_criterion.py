@@ -3,8 +3,17 @@ from dataclasses import replace
 import pytest
 import torch
 from onenet import Assignment, Criterion, GroundTruth, MinCost, Predictions, Priors
-from onenet.criterion import CenternessLoss, FocalLoss, L1GIoULoss, Normalizer
+from onenet.criterion import (
+    BOX_LOSSES,
+    CLASS_LOSSES,
+    CenternessLoss,
+    FocalLoss,
+    L1GIoULoss,
+    Normalizer,
+    build_criteria,
+)
 from onenet.criterion import normalizer as normalizer_module
+from onenet.structures import MAIN
 
 pytestmark = pytest.mark.numeric
 
@@ -124,6 +133,39 @@ def test_config_keys(tiny_cfg):
     focal, boxes, quality = Criterion(tiny_cfg("CenterNet", *options)).losses
     assert (focal.weight, boxes.l1_weight, boxes.giou_weight) == (0.5, 1.5, 2.5)
     assert (quality.weight, focal.alpha, focal.gamma) == (3.5, 4.5, 5.5)
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_class_losses_by_name(tiny_cfg, name):
+    options = "MODEL.OneNet.CLASS_LOSS", name, "MODEL.OneNet.CLASS_WEIGHT", 0.5
+    loss = Criterion(tiny_cfg("CenterNet", *options)).losses[0]
+    assert type(loss) is CLASS_LOSSES[name] and loss.weight == 0.5
+
+
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_box_losses_by_name(tiny_cfg, name):
+    loss = Criterion(tiny_cfg("CenterNet", "MODEL.OneNet.BOX_LOSS", name)).losses[1]
+    assert type(loss) is BOX_LOSSES[name]
+
+
+def test_class_targets_by_name(tiny_cfg, make_problem):
+    arguments = vars(make_problem()).values()
+    hard = Criterion(tiny_cfg("CenterNet")).assign(*arguments)
+    soft = Criterion(tiny_cfg("CenterNet", "MODEL.OneNet.CLASS_TARGET", "iou")).assign(*arguments)
+    assert (hard.score == 1).all() and (soft.score < 1).all()
+    assert torch.equal(hard.sample, soft.sample)
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_the_selector_learns_by_any_class_loss(tiny_cfg, make_problem, name):
+    options = "MODEL.OneNet.SELECTOR.ENABLED", True, "MODEL.OneNet.CLASS_LOSS", name
+    problem = make_problem(quality=True)
+    problem.predictions.quality.requires_grad_()
+    criterion = build_criteria(tiny_cfg("FCOS", *options), ())[MAIN]
+    losses = criterion(*vars(problem).values())
+    assert losses.keys() == {"loss_ce"}
+    losses["loss_ce"].backward()
+    assert (problem.predictions.quality.grad != 0).all()
 
 
 def unused(weight=0.0, **kwargs):

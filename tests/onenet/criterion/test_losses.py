@@ -1,42 +1,33 @@
+import numpy as np
 import pytest
 import torch
-from fvcore.nn import sigmoid_focal_loss
-from onenet import Assignment, MinCost, Predictions
-from onenet.criterion.box_losses import box_losses
-from onenet.criterion.class_losses import classification_loss, negative_focal_loss
+from onenet import MinCost, Predictions
+from onenet.criterion import BOX_LOSSES
 from onenet.criterion.quality_losses import centerness, quality_loss
-from torchvision.ops import generalized_box_iou_loss
+from onenet.geometry import elementwise_ciou, elementwise_diou, elementwise_iou
+from torchvision.ops import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+)
+
+from ..conftest import GOLDEN
+from .pairs import SHARED, make_pairs
 
 pytestmark = pytest.mark.numeric
 
-
-def pairs(sample, gt, weight=None, score=None, **kwargs):
-    """An assignment from lists of one row an image."""
-    sample = torch.tensor(sample)
-    weight = torch.ones(sample.shape) if weight is None else torch.tensor(weight)
-    score = torch.ones(sample.shape) if score is None else torch.tensor(score)
-    return Assignment(sample, torch.tensor(gt), weight, score, **kwargs)
-
-
-def naive_classification_loss(predictions, assignment, gt):
-    """Dense targets, filled in a loop, and the loss of fvcore."""
-    target = torch.zeros_like(predictions.logits)
-    for image, slot in assignment.positive.nonzero().tolist():
-        sample = assignment.sample[image, slot]
-        label = gt.labels[image, assignment.gt[image, slot]]
-        score = assignment.score[image, slot]
-        target[image, sample, label] = torch.maximum(target[image, sample, label], score)
-    loss = sigmoid_focal_loss(predictions.logits, target, alpha=0.25, gamma=2.0)
-    return (loss if assignment.cls_weight is None else loss * assignment.cls_weight).sum()
-
-
-# Of the three images one has no object; sample 7 is shared, twice for the same class.
-SHARED = {
-    "sample": [[7, 7, 7, 2], [0, 0, 0, 0], [59, 3, 3, 3]],
-    "gt": [[0, 1, 2, 3], [0, 1, 2, 3], [3, 2, 1, 0]],
-    "weight": [[1.0, 1.0, 0.5, 0.0], [0.0] * 4, [1.0, 2.0, 1.0, 1.0]],
+OVERLAP_LOSSES = {
+    "l1_giou": generalized_box_iou_loss,
+    "l1_diou": distance_box_iou_loss,
+    "l1_ciou": complete_box_iou_loss,
 }
-SCORES = [[0.3, 0.9, 0.6, 0.8], [1.0] * 4, [0.5, 0.2, 0.7, 0.7]]
+
+
+def box_losses(name, predictions, assignment, gt):
+    """The loss of the overlap and the L1 loss."""
+    loss = BOX_LOSSES[name](l1_weight=1.0, giou_weight=1.0)
+    losses = loss(None, predictions, assignment, gt, torch.ones((), device=gt.boxes.device))
+    return losses[f"loss_{name.removeprefix('l1_')}"], losses["loss_bbox"]
 
 
 @pytest.fixture
@@ -47,118 +38,67 @@ def problem(make_problem):
     return problem
 
 
-@pytest.mark.parametrize("score", [None, SCORES])
-@pytest.mark.parametrize("classes", [None, 1, 4])
-def test_classification_loss_is_the_focal_loss_of_dense_targets(problem, score, classes):
-    cls_weight = None if classes is None else torch.rand(3, 60, classes).round(decimals=1)
-    assignment = pairs(**SHARED, score=score, cls_weight=cls_weight)
-    logits = problem.predictions.logits.clone().requires_grad_()
-    expected = naive_classification_loss(Predictions(logits, None), assignment, problem.gt)
-    (expected_grad,) = torch.autograd.grad(expected, logits)
-
-    logits = problem.predictions.logits.clone().requires_grad_()
-    predictions = Predictions(logits, problem.predictions.boxes)
-    loss = classification_loss(predictions, assignment, problem.gt)
-    (grad,) = torch.autograd.grad(loss, logits)
-    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
-    torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("gamma", [2.0, 1.5])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_gradient_of_the_negative_focal_loss(gamma, weighted):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator) * 4
-    weight = torch.rand(2, 5, 1, dtype=torch.float64, generator=generator) if weighted else None
-    logits.requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x: negative_focal_loss(x, weight, alpha=0.3, gamma=gamma), logits
-    )
-    expected = sigmoid_focal_loss(logits, torch.zeros_like(logits), alpha=0.3, gamma=gamma)
-    expected = (expected if weight is None else expected * weight).sum()
-    actual = negative_focal_loss(logits, weight, alpha=0.3, gamma=gamma)
-    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_gradient_of_the_classification_loss(problem):
-    assignment = pairs(**SHARED, score=SCORES)
-    logits = problem.predictions.logits.requires_grad_()
-    loss = classification_loss(problem.predictions, assignment, problem.gt)
-    (grad,) = torch.autograd.grad(loss, logits)
-    # The only gradients that lower a loss by a higher score are those of the pairs.
-    rising = {tuple(index) for index in (grad < 0).nonzero().tolist()}
-    assert rising <= {(0, 7, 1), (0, 7, 2), (2, 59, 0), (2, 3, 3)}
-    assert (0, 7, 1) in rising
-
-
-def test_ignored_samples_cost_nothing(problem):
-    cls_weight = torch.ones(3, 60, 1)
-    cls_weight[:, 30:] = 0
-    logits = problem.predictions.logits.requires_grad_()
-    assignment = pairs(**SHARED, cls_weight=cls_weight)
-    (grad,) = torch.autograd.grad(
-        classification_loss(problem.predictions, assignment, problem.gt), logits
-    )
-    assert (grad[:, 30:] == 0).all() and (grad[:, :30] != 0).all()
-
-
-@pytest.mark.parametrize("value", [-1e4, 1e4])
-def test_extreme_logits_have_a_finite_loss_and_gradient(problem, value):
-    logits = torch.full((3, 60, 4), value, requires_grad=True)
-    predictions = Predictions(logits, problem.predictions.boxes)
-    loss = classification_loss(predictions, pairs(**SHARED), problem.gt)
-    (grad,) = torch.autograd.grad(loss, logits)
-    assert loss.isfinite() and grad.isfinite().all()
-
-
-def test_classification_loss_of_strided_logits(problem):
-    strided = problem.predictions.logits.transpose(1, 2).contiguous().transpose(1, 2)
-    assignment = pairs(**SHARED, score=SCORES)
-    expected = classification_loss(problem.predictions, assignment, problem.gt)
-    actual = classification_loss(Predictions(strided, None), assignment, problem.gt)
-    torch.testing.assert_close(actual, expected)
-
-
-def test_box_losses_are_weighted_sums_over_the_pairs(problem):
-    assignment = pairs(**SHARED)
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_box_losses_are_weighted_sums_over_the_pairs(problem, name):
+    assignment = make_pairs(**SHARED)
     boxes = problem.predictions.boxes.requires_grad_()
-    giou, l1 = box_losses(problem.predictions, assignment, problem.gt)
-    expected_giou = expected_l1 = 0.0
+    overlap, l1 = box_losses(name, problem.predictions, assignment, problem.gt)
+    expected_overlap = expected_l1 = 0.0
     for image, slot in assignment.positive.nonzero().tolist():
         box = boxes[image, assignment.sample[image, slot]]
         target = problem.gt.boxes[image, assignment.gt[image, slot]]
         weight = assignment.weight[image, slot]
-        expected_giou += weight * generalized_box_iou_loss(box, target)
+        expected_overlap += weight * OVERLAP_LOSSES[name](box, target)
         expected_l1 += weight * ((box - target) / problem.gt.scale[image, 0]).abs().sum()
-    torch.testing.assert_close(giou, expected_giou)
+    torch.testing.assert_close(overlap, expected_overlap)
     torch.testing.assert_close(l1, expected_l1)
-    expected = torch.autograd.grad(expected_giou + expected_l1, boxes)
-    torch.testing.assert_close(torch.autograd.grad(giou + l1, boxes), expected)
+    expected = torch.autograd.grad(expected_overlap + expected_l1, boxes)
+    torch.testing.assert_close(torch.autograd.grad(overlap + l1, boxes), expected)
 
 
-def test_what_unused_slots_point_at_does_not_matter(problem):
+@pytest.fixture
+def reference():
+    with np.load(GOLDEN / "extras.npz") as archive:
+        names = ("pred", "target", "diou", "ciou")
+        return [torch.from_numpy(archive[f"boxloss_{name}"]) for name in names]
+
+
+def test_distance_and_complete_iou_of_the_reference(reference):
+    boxes, targets, diou, ciou = reference
+    torch.testing.assert_close(1 - elementwise_diou(boxes, targets), diou, rtol=1e-4, atol=3e-5)
+    # The reference has the term of the aspect ratio above an IoU of 0.5 alone (and NaN, stored as
+    # 0, where boxes are equal).
+    close = elementwise_iou(boxes, targets) > 0.5
+    assert close.any()
+    actual = 1 - elementwise_ciou(boxes, targets)[close]
+    torch.testing.assert_close(actual, ciou[close], rtol=1e-4, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_what_unused_slots_point_at_does_not_matter(problem, name):
     boxes = problem.predictions.boxes
     boxes[0, 2] = boxes[1, 0] = float("nan")  # the unused slots' samples
     boxes.requires_grad_()
     quality = torch.full((3, 60), float("nan"))
     quality[0, 7] = quality[2] = 0.5
     predictions = Predictions(problem.predictions.logits, boxes, quality.requires_grad_())
-    assignment = pairs(**SHARED)
-    total = sum(box_losses(predictions, assignment, problem.gt))
+    assignment = make_pairs(**SHARED)
+    total = sum(box_losses(name, predictions, assignment, problem.gt))
     total = total + quality_loss(predictions, assignment, problem.gt, problem.priors)
     assert total.isfinite()
     for grad in torch.autograd.grad(total, (boxes, quality)):
         assert grad.isfinite().all()
 
 
-def test_boxes_without_area_have_a_finite_loss_and_gradient(problem):
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_boxes_without_area_have_a_finite_loss_and_gradient(problem, name):
     points = problem.priors.points
     boxes = torch.cat([points, points], dim=1).repeat(3, 1, 1).requires_grad_()
     problem.gt.boxes[0, 0] = boxes[0, 7].detach()
     predictions = Predictions(problem.predictions.logits, boxes)
-    giou, l1 = box_losses(predictions, pairs(**SHARED), problem.gt)
-    (grad,) = torch.autograd.grad(giou + l1, boxes)
-    assert giou.isfinite() and l1.isfinite() and grad.isfinite().all()
+    overlap, l1 = box_losses(name, predictions, make_pairs(**SHARED), problem.gt)
+    (grad,) = torch.autograd.grad(overlap + l1, boxes)
+    assert overlap.isfinite() and l1.isfinite() and grad.isfinite().all()
 
 
 def test_centerness():
@@ -183,21 +123,20 @@ def test_centerness_of_the_reference(case):
 def test_quality_loss_is_the_cross_entropy_of_the_centerness(make_problem):
     problem = make_problem(objects=(2,), quality=True)
     problem.gt.boxes[0, 0] = torch.cat([problem.priors.points[4] - 6, problem.priors.points[4] + 6])
-    assignment = pairs([[4, 9]], [[0, 1]], weight=[[2.0, 0.0]])
+    assignment = make_pairs([[4, 9]], [[0, 1]], weight=[[2.0, 0.0]])
     loss = quality_loss(problem.predictions, assignment, problem.gt, problem.priors)
     # The point is the centre, so the target is 1.
     expected = -2 * torch.nn.functional.logsigmoid(problem.predictions.quality[0, 4])
     torch.testing.assert_close(loss, expected)
 
 
-def test_losses_do_not_synchronise(make_problem):
+@pytest.mark.parametrize("name", BOX_LOSSES)
+def test_losses_do_not_synchronise(make_problem, name):
     problem = make_problem(quality=True).to("meta")
     arguments = problem.priors, problem.predictions, problem.gt
-    problem.predictions.logits.requires_grad_()
     problem.predictions.boxes.requires_grad_()
     assignment = MinCost()(*arguments)
-    total = classification_loss(problem.predictions, assignment, problem.gt)
-    total = total + sum(box_losses(problem.predictions, assignment, problem.gt))
+    total = sum(box_losses(name, problem.predictions, assignment, problem.gt))
     total = total + quality_loss(problem.predictions, assignment, problem.gt, problem.priors)
     total.backward()
-    assert problem.predictions.logits.grad.shape == (3, 60, 4)
+    assert problem.predictions.boxes.grad.shape == (3, 60, 4)

@@ -45,6 +45,9 @@ def test_keys_of_further_packages():
         ("MODEL.OneNet.HEAD", "Centernet", "CenterNet"),
         ("MODEL.OneNet.ASSIGNER.NAME", "Mincost", "MinCost"),
         ("MODEL.OneNet.ASSIGNER.SOLVER", "hungary", "hungarian"),
+        ("MODEL.OneNet.CLASS_LOSS", "quality-focal", "quality_focal"),
+        ("MODEL.OneNet.CLASS_TARGET", "IOU", "iou"),
+        ("MODEL.OneNet.BOX_LOSS", "ciou", "l1_ciou"),
         ("SOLVER.OPTIMIZER", "AdamV", "ADAMW"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .min_cost import MinCost
+from .soft_targets import IoUTargets
 from .subsampling import IgnoreRegions, Subsampler
 
 __all__ = [
     "ASSIGNER_REGISTRY",
     "Assigner",
     "IgnoreRegions",
+    "IoUTargets",
     "MinCost",
     "Subsampler",
     "build_assigner",

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..assignment import IgnoreRegions, build_assigner
+from ..assignment import build_assigner
 from ..errors import ConfigError
 from ..structures import AUX, MAIN
-from .criterion import Criterion, build_losses
+from .criterion import Criterion
+from .losses import build_losses, build_subsamplers
 from .normalizer import Normalizer
 
 
@@ -37,7 +38,7 @@ def _selector_criterion(cfg: CfgNode, normalizer: Normalizer) -> Criterion:
     return Criterion(
         assigner=build_assigner(cfg),
         losses=[class_loss],
-        subsamplers=[IgnoreRegions()],
+        subsamplers=build_subsamplers(cfg),
         normalizer=normalizer,
         weight=[cfg.MODEL.OneNet.SELECTOR.WEIGHT] * 2,
         joint=True,

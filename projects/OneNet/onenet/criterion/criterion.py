@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from detectron2.config import CfgNode, configurable
+from detectron2.config import configurable
 from torch import Tensor, nn
 
-from ..assignment import Assigner, IgnoreRegions, Subsampler, build_assigner
+from ..assignment import Assigner, build_assigner
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
-from .box_losses import L1GIoULoss
-from .class_losses import FocalLoss
+from .losses import build_losses, build_subsamplers
 from .normalizer import Normalizer
-from .quality_losses import CenternessLoss
 
 Observer = Callable[[Priors, Predictions, GroundTruth, Assignment], None]
 
@@ -37,7 +35,7 @@ class Criterion(nn.Module):
         *,
         assigner: Assigner,
         losses: Iterable[Loss],
-        subsamplers: Iterable[Subsampler] = (),
+        subsamplers: Iterable[nn.Module] = (),
         normalizer: Normalizer | None = None,
         weight: Sequence[float] = (1.0, 1.0),
         joint: bool = False,
@@ -46,7 +44,8 @@ class Criterion(nn.Module):
         Args:
             assigner: decides which samples are positive for which ground truths.
             losses: their names must differ.
-            subsamplers: what takes samples out of its assignment, one after the other.
+            subsamplers: what takes samples out of its assignment or changes their class targets, one
+                after the other; called like a :class:`Subsampler`.
             normalizer: shared with other criteria; None = one of its own.
             weight: factor of all losses at the beginning and at the end of training.
             joint: score is sigmoid(class) * sigmoid(quality) for costs and losses too.
@@ -67,7 +66,7 @@ class Criterion(nn.Module):
     ):
         return {
             "assigner": build_assigner(cfg),
-            "subsamplers": [IgnoreRegions()],
+            "subsamplers": build_subsamplers(cfg),
             "losses": build_losses(cfg),
             "normalizer": normalizer,
             "weight": weight,
@@ -134,13 +133,3 @@ def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
-
-
-def build_losses(cfg: CfgNode) -> list[Loss]:
-    """The losses of ``MODEL.OneNet``."""
-    onenet = cfg.MODEL.OneNet
-    return [
-        FocalLoss(weight=onenet.CLASS_WEIGHT, alpha=onenet.ALPHA, gamma=onenet.GAMMA),
-        L1GIoULoss(l1_weight=onenet.L1_WEIGHT, giou_weight=onenet.GIOU_WEIGHT),
-        CenternessLoss(weight=onenet.CENTERNESS_WEIGHT),
-    ]
