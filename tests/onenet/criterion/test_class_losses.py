@@ -145,8 +145,9 @@ def test_one_to_few_is_trained_as_its_reference(case, epoch):
     joint = Predictions(leaves[0][None], None, leaves[1][None]).joint()
     actual = class_loss(loss, joint.logits, assignment, gt, max(1, len(sample)))
     assert actual.item() == pytest.approx(case[f"loss_cls_{epoch}"], rel=1e-4)
-    keys = [f"loss_cls_{epoch}_grad_{name}" for name in ("logits", "centerness")]
-    for grad, expected in zip(torch.autograd.grad(actual, leaves), (case[key] for key in keys)):
+    grads = torch.autograd.grad(actual, leaves)
+    for name, grad in zip(("logits", "centerness"), grads, strict=True):
+        expected = case[f"loss_cls_{epoch}_grad_{name}"]
         atol = 1e-5 * expected.abs().max().item()
         torch.testing.assert_close(grad, expected, rtol=1e-3, atol=atol)
 

@@ -76,8 +76,8 @@ def box_losses(
     """Overlap and L1 loss over the pairs, each weighted and summed.
 
     Returns:
-        ``1 - overlap`` () and the four absolute differences in units of the image's width and height
-        (), as in OneNet's criterion.
+        ``1 - overlap`` () and the four absolute differences in units of the image's width and
+        height (), as in OneNet's criterion.
     """
     used = assignment.positive[..., None]
     target = gather_samples(gt.boxes, assignment.gt)

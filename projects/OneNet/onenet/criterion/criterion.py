@@ -44,8 +44,8 @@ class Criterion(nn.Module):
         Args:
             assigner: decides which samples are positive for which ground truths.
             losses: their names must differ.
-            subsamplers: what takes samples out of its assignment or changes their class targets, one
-                after the other; called like a :class:`Subsampler`.
+            subsamplers: what takes samples out of its assignment, or changes class targets, one
+                after the other; called as a :class:`Subsampler` is.
             normalizer: shared with other criteria; None = one of its own.
             weight: factor of all losses at the beginning and at the end of training.
             joint: score is sigmoid(class) * sigmoid(quality) for costs and losses too.
