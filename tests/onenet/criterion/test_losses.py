@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 from onenet import MinCost, Predictions
@@ -11,7 +10,6 @@ from torchvision.ops import (
     generalized_box_iou_loss,
 )
 
-from ..conftest import GOLDEN
 from .pairs import SHARED, make_pairs
 
 pytestmark = pytest.mark.numeric
@@ -56,22 +54,17 @@ def test_box_losses_are_weighted_sums_over_the_pairs(problem, name):
     torch.testing.assert_close(torch.autograd.grad(overlap + l1, boxes), expected)
 
 
-@pytest.fixture
-def reference():
-    with np.load(GOLDEN / "extras.npz") as archive:
-        names = ("pred", "target", "diou", "ciou")
-        return [torch.from_numpy(archive[f"boxloss_{name}"]) for name in names]
-
-
-def test_distance_and_complete_iou_of_the_reference(reference):
-    boxes, targets, diou, ciou = reference
-    torch.testing.assert_close(1 - elementwise_diou(boxes, targets), diou, rtol=1e-4, atol=3e-5)
+@pytest.mark.golden("extras", kind="boxloss")
+def test_distance_and_complete_iou_of_the_reference(case):
+    boxes, targets = case["pred"], case["target"]
+    actual = 1 - elementwise_diou(boxes, targets)
+    torch.testing.assert_close(actual, case["diou"], rtol=1e-4, atol=3e-5)
     # The reference has the term of the aspect ratio above an IoU of 0.5 alone (and NaN, stored as
     # 0, where boxes are equal).
     close = elementwise_iou(boxes, targets) > 0.5
     assert close.any()
     actual = 1 - elementwise_ciou(boxes, targets)[close]
-    torch.testing.assert_close(actual, ciou[close], rtol=1e-4, atol=3e-5)
+    torch.testing.assert_close(actual, case["ciou"][close], rtol=1e-4, atol=3e-5)
 
 
 @pytest.mark.parametrize("name", BOX_LOSSES)
