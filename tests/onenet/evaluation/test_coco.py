@@ -130,7 +130,7 @@ def test_ids_of_images(evaluate, ids):
 @pytest.mark.parametrize("ids", [(0, 1), (7, 3), (-2, 90)])
 def test_ids_and_names_of_categories(evaluate, ids):
     content = coco()
-    content["categories"] = [{"id": id_, "name": id_} for id_ in ids]
+    content["categories"] = [{"id": id_, "name": str(id_)} for id_ in ids]
     for one in content["annotations"]:
         one["category_id"] = ids[one["category_id"] == 7]
     results = evaluate(content, keep=lambda image_id, number: number == 0)

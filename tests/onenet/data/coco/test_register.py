@@ -129,7 +129,7 @@ def test_values_that_are_no_datasets(value, named):
             {"categories": [*CATEGORIES, {"id": 9, "name": "cat"}]},
             'two categories of the name "cat" (ids 3 and 9)',
         ),
-        ({"categories": [{"id": 3, "name": 1}, {"id": 7, "name": "1"}]}, 'the name "1"'),
+        ({"categories": [{"id": 1, "name": 0}]}, '"name" is 0, must be text (in quotation marks)'),
         ({"categories": [CATEGORIES]}, "a category (number 0) that is [{'id'"),
         ({"categories": [CATEGORIES[0]] * 2}, "several entries of category id 7"),
         ({"images": [{"id": 1, "file_name": "1.png", "width": 8}]}, 'image without "height"'),

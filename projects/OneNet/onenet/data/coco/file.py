@@ -38,8 +38,8 @@ SECTIONS = ("images", "annotations", "categories")
 _WHOLE = Kind(lambda value: _is_whole(value), "a whole number")
 _ID = Kind(lambda value: isinstance(value, str) or _is_whole(value), "a whole number or text")
 _SIDE = Kind(lambda value: is_number(value) and value > 0 and value % 1 == 0, "a number of pixels")
-_TEXT = Kind(lambda value: isinstance(value, str), "text")
-CATEGORY_FIELDS = {"id": _WHOLE, "name": Kind(lambda x: isinstance(x, str) or is_number(x), "text")}
+_TEXT = Kind(lambda value: isinstance(value, str), "text (in quotation marks)")
+CATEGORY_FIELDS = {"id": _WHOLE, "name": _TEXT}
 IMAGE_FIELDS = {"id": _ID, "file_name": _TEXT, "height": _SIDE, "width": _SIDE}
 ANNOTATION_FIELDS = {"image_id": _ID, "category_id": _ID, "bbox": Kind(is_box, "four numbers")}
 # These may be missing; so may the id, which is not used. Detectron2 does not take "ignore".
@@ -115,7 +115,7 @@ def read_coco_file(path: str) -> dict[str, list[dict[str, Any]]]:
 
 def category_names(content: dict[str, list[dict[str, Any]]]) -> dict[int, str]:
     """Name of each category by its id, in the order of the ids, which is that of the classes."""
-    return dict(sorted((one["id"], str(one["name"])) for one in content["categories"]))
+    return dict(sorted((one["id"], one["name"]) for one in content["categories"]))
 
 
 def _check_entries(
@@ -154,7 +154,7 @@ def _check_categories(categories: list[Any]) -> None:
         raise ValueError('has no categories: the list "categories" must name each class')
     ids: dict[str, int] = {}
     for one in categories:
-        name = str(one["name"])
+        name = one["name"]
         if name in ids:
             raise ValueError(
                 f'has two categories of the name "{name}" (ids {ids[name]} and {one["id"]}): give '

@@ -20,7 +20,7 @@ def load_coco_boxes(json_file: str, image_root: str, name: str) -> list[dict[str
     """Read a file and tell the catalog its classes, as Detectron2's ``load_coco_json`` does.
 
     That one drops a box with its polygon where the polygon is none, and wants ids for the
-    annotations and text for the names. Here segmentations and keypoints are not read at all.
+    annotations. Here segmentations and keypoints are not read at all.
 
     Args:
         json_file: in COCO's format.
