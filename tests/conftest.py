@@ -19,6 +19,29 @@ def few_digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def few_digits_names(few_digits):
+    """The names under which the few scenes are registered in this process."""
+    from onenet.data.digits.build import SPECS  # first: it makes an old Detectron2 importable
+
+    # isort: split
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+    from detectron2.data.datasets import register_coco_instances
+    from onenet.data.digits.glyphs import CLASS_NAMES
+
+    spec = SPECS[0]
+    folder = spec.folder(few_digits)
+    names = {split: f"few_digits_{split}" for split in spec.scenes}
+    for split, name in names.items():
+        json_file, images = spec.json_file(folder, split), spec.image_root(folder, split)
+        register_coco_instances(name, {}, str(json_file), str(images))
+        MetadataCatalog.get(name).thing_classes = list(CLASS_NAMES)
+    yield names
+    for name in names.values():
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+@pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
     """Write the model of onnx_model.py with a card, by default one that is right; None: without."""
     from .onnx_model import CARD, make_model

@@ -23,10 +23,11 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
+from onenet.benchmark import step
 from onenet.benchmark.stages import RUNTIMES, report_stages, time_stages
 from onenet.benchmark.step import Timing, measure
 from onenet.data import check_datasets_available
-from onenet.engine import benchmark, exit_on_user_error, setup_cfg
+from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least
 from onenet.errors import nearest
 
@@ -83,21 +84,21 @@ def run(task: str, cfg: CfgNode, args: argparse.Namespace) -> Timing:
     """Time one task."""
     images = 1 if task == "eval" else cfg.SOLVER.IMS_PER_BATCH
     if task == "data":
-        iteration = benchmark.data_task(cfg)
+        iteration = step.data_task(cfg)
     else:
         batches = load_batches(task, cfg, images, args.size)
-        build = benchmark.train_task if task == "train" else benchmark.eval_task
+        build = step.train_task if task == "train" else step.eval_task
         iteration = build(cfg, batches)
     return measure(task, iteration, images, args.iterations, args.warmup)
 
 
 def load_batches(
     task: str, cfg: CfgNode, images: int, size: tuple[int, int] | None
-) -> list[benchmark.Batch]:
+) -> list[step.Batch]:
     """Batches for a task, in memory."""
     if size:
-        return benchmark.random_batches(cfg, images, tuple(size))
-    load = benchmark.training_batches if task == "train" else benchmark.test_batches
+        return step.random_batches(cfg, images, tuple(size))
+    load = step.training_batches if task == "train" else step.test_batches
     return load(cfg, CACHED_BATCHES)
 
 
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_data(cfg, args)
     timings = [run(task, cfg, args) for task in args.task if task != "stages"]
     if timings:
-        print(benchmark.report(timings))
+        print(step.report(timings))
     if "stages" in args.task:
         size = args.size or [cfg.INPUT.MIN_SIZE_TEST] * 2
         clock = time.process_time if args.cpu_time else None

@@ -24,7 +24,8 @@ def priors():
     points = torch.cat([grid_points(SIDE // s, SIDE // s, s, torch.device("cpu")) for s in STRIDES])
     level = torch.tensor([0] * SIZES[0] + [1] * SIZES[1])
     stride = torch.tensor(STRIDES).float()[level]
-    return Priors(square_boxes(points, 2 * stride), points, stride, level, SIZES)
+    shapes = tuple((SIDE // s, SIDE // s) for s in STRIDES)
+    return Priors(square_boxes(points, 2 * stride), points, stride, level, SIZES, shapes)
 
 
 def make_samples(sample=(), weight=(), cls_weight=None, boxes=((8, 8, 24, 32),), scores=None):

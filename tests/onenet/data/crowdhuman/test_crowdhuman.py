@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from onenet.data import check_datasets_available, check_num_classes, crowdhuman
+from onenet.data import check_datasets_available, check_num_classes
+from onenet.data.crowdhuman import dataset as crowdhuman
 from onenet.data.crowdhuman.odgt import convert_odgt, write_json
 from onenet.errors import UserError
 from PIL import Image
