@@ -284,3 +284,17 @@ def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):
     cached.parent.mkdir(parents=True, exist_ok=True)
     cached.touch()
     assert locate_weights(f"detectron2://{name}") == f"detectron2://{name}"
+
+
+def test_a_selector_alone_may_be_missing_where_it_alone_is_trained(tiny_cfg, model, tmp_path):
+    path = save({"model": model.state_dict()}, tmp_path / "finished.pth")
+    selector = ("MODEL.OneNet.SELECTOR.ENABLED", True)
+    frozen = build_model(tiny_cfg("CenterNet", *selector, "MODEL.OneNet.SELECTOR.FREEZE", True))
+    Checkpointer(frozen).load(path)
+    assert frozen.head.cls_score.weight.equal(model.head.cls_score.weight)
+    with pytest.raises(UserError, match=r"head\.selector\.output\.weight"):
+        Checkpointer(build_model(tiny_cfg("CenterNet", *selector))).load(path)
+    incomplete = {k: v for k, v in model.state_dict().items() if "cls_score" not in k}
+    path = save({"model": incomplete}, tmp_path / "incomplete.pth")
+    with pytest.raises(UserError, match=r"head\.cls_score\.weight"):
+        Checkpointer(frozen).load(path)
