@@ -29,6 +29,8 @@ KINDS = {
     "deformable": ("CenterNet", "DCN", True, "CENTERNESS", True),
     "fcos": ("FCOS", "CENTERNESS", True),
     "retinanet": ("RetinaNet", "IN_FEATURES", ["p3", "p4"]),
+    "selector": ("FCOS", "SELECTOR.ENABLED", True, "CENTERNESS", True),
+    "auxiliary": ("CenterNet", "AUX.ASSIGNER", "MinCost"),
 }
 
 
@@ -98,6 +100,7 @@ def test_the_file_has_standard_operators_only(exported):
     assert not model.functions
     operators = {node.op_type for node in model.graph.node}
     assert "TopK" in operators and "NonMaxSuppression" not in operators
+    assert not [x.name for x in model.graph.initializer if "auxiliary" in x.name]
     keys = exported.cfg.MODEL.OneNet
     assert ("DeformConv" in operators) == (keys.DCN and keys.HEAD == "CenterNet")
     session = onnxruntime.InferenceSession(str(exported.file))
