@@ -40,7 +40,7 @@ ablation: install  ## train the published claims on the embedded data, write doc
 	$(PYTHON) tools/write_results.py $(ABLATION) --page docs/results.md
 
 test: lint  ## lint, then the whole test suite
-	@echo "[test] the whole suite: about 5 minutes on two cores"
+	@echo "[test] the whole suite: about 7 minutes on two cores"
 	$(PYTEST)
 
 test-isa: install  ## the tests of numbers, as is and with fewer instructions of the processor

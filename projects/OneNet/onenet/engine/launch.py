@@ -205,21 +205,22 @@ def _run(main: Main, cfg: CfgNode, args: Namespace) -> None:
 def exit_on_user_error() -> Iterator[None]:
     """Turn a UserError into one line on stderr and exit code 1.
 
-    The training loop logs the traceback of any exception; it does not for these.
+    The training loop logs the traceback of any exception; it does not for these, nor for a loss
+    that is not finite, which the trainer turns into one.
     """
     training = logging.getLogger("detectron2.engine.train_loop")
-    training.addFilter(_is_not_user_error)
+    training.addFilter(_deserves_traceback)
     try:
         yield
     except UserError as error:
         print(f"error: {_message(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     finally:
-        training.removeFilter(_is_not_user_error)
+        training.removeFilter(_deserves_traceback)
 
 
-def _is_not_user_error(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+def _deserves_traceback(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], UserError | FloatingPointError))
 
 
 def _message(error: UserError) -> str:
