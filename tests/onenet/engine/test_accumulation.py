@@ -47,6 +47,14 @@ def test_parts_equal_the_whole_batch(cfg, assigner, clip):
         assert norm == pytest.approx(1.0, abs=1e-3)
 
 
+def test_an_expected_denominator_that_stays_is_noticed(cfg, monkeypatch):
+    whole, losses = one_step(cfg, parts=1)
+    monkeypatch.setattr("onenet.criterion.normalizer.Parts.correction", lambda parts: 1.0)
+    gradients, parted_losses = one_step(cfg, parts=2)
+    assert max_relative_error(gradients, whole) > 1e-2
+    assert all(parted_losses[name] != pytest.approx(losses[name], rel=1e-2) for name in losses)
+
+
 def test_a_batch_in_parts_ends_with_an_error_too(make_problem):
     normalizer, problem = Normalizer(), make_problem(objects=(3, 2))
     with pytest.raises(KeyboardInterrupt), normalizer.in_parts(2):
