@@ -110,7 +110,8 @@ def _add_branch_config(onenet: CN) -> None:
     selector.ASSIGNER = "MinCost"  # the one-to-one rule, for the products of the scores
     selector.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
     selector.WEIGHT = 1.0  # of its loss, beside CLASS_WEIGHT
-    selector.NUM_CONV = 1  # convolutions before its output
+    selector.NUM_CONV = 2  # convolutions before its output
+    selector.MAX_FILTERING = False  # between them: compare neighbours, also those of other levels
     selector.FREEZE = False  # train it alone, on top of the detector in MODEL.WEIGHTS
 
     # new: a second head on the same features, in training alone, that learns by another rule.

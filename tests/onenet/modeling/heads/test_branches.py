@@ -7,6 +7,7 @@ from torchvision.ops import box_iou
 
 HEADS = ("CenterNet", "FCOS", "RetinaNet")
 SELECTOR = ("MODEL.OneNet.SELECTOR.ENABLED", True)
+FILTERED = (*SELECTOR, "MODEL.OneNet.SELECTOR.MAX_FILTERING", True)
 FROZEN = (*SELECTOR, "MODEL.OneNet.SELECTOR.FREEZE", True)
 AUXILIARY = ("MODEL.OneNet.AUX.ASSIGNER", "MinCost")
 
@@ -24,8 +25,9 @@ def gradients(model, losses):
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_each_loss_of_a_selector_reaches_its_own_part(tiny_cfg, make_inputs, head):
-    model = build(tiny_cfg(head, *SELECTOR))
+@pytest.mark.parametrize("options", [SELECTOR, FILTERED], ids=["plain", "max filtering"])
+def test_each_loss_of_a_selector_reaches_its_own_part(tiny_cfg, make_inputs, head, options):
+    model = build(tiny_cfg(head, *options))
     assert model.head.branches == (MAIN, DENSE)
     losses = model(make_inputs((3, 1)))
     assert losses.keys() == {"loss_ce", "loss_ce_dense", "loss_giou_dense", "loss_bbox_dense"}
@@ -49,6 +51,7 @@ def test_the_score_is_the_product_in_training_and_detection(
     scores = predictions.logits.sigmoid() * predictions.quality.sigmoid()[..., None]
     torch.testing.assert_close(predictions.joint().logits.sigmoid(), scores, rtol=1e-4, atol=1e-6)
     with torch.no_grad():
+        model.head.selector.output.weight.zero_()
         model.head.selector.output.bias.fill_(-50)  # nothing is selected
         detections = model(make_inputs())
         assert all((x["instances"].scores < 1e-6).all() for x in detections)

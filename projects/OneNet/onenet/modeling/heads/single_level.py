@@ -132,7 +132,9 @@ class SingleLevelHead(DenseHead):
         first = feature = self.activation(self.feat1(self.main_input(shared)))
         priors = point_priors([first], [STRIDE], self.prior_scale)
         logits = self.cls_score(first)
-        selection = None if self.selector is None else self.selector(first, logits).flatten(1)
+        selection = None
+        if self.selector is not None:
+            selection = self.selector([first], [logits])[0].flatten(1)
         branches = self.join(self.predict(first, logits, priors), selection, [shared])
         if self.training and self.next_stage is not None:
             for stage in self.branches[1:]:

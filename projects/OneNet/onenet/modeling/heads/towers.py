@@ -86,23 +86,24 @@ class TowerHead(DenseHead):
 
     def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
         priors = self.locate(features)
-        logits, encodings, quality, selection = [], [], [], []
+        towers, logits, encodings, quality = [], [], [], []
         for level, shared in enumerate(features):
             feature = self.main_input(shared)
             logits.append(self.cls_score(self.cls_conv_module(feature)))
             feature = self.reg_conv_module(feature)
+            towers.append(feature)
             encodings.append(self.regress(feature, level))
             if self.centerness is not None:
                 quality.append(self.centerness(feature))
-            if self.selector is not None:
-                selection.append(self.selector(feature, logits[-1]))
         predictions = Predictions(
             logits=concat_levels(logits, self.num_classes).transpose(1, 2),
             boxes=self.decode(concat_levels(encodings, 4).transpose(1, 2).float(), priors),
             quality=concat_levels(quality, 1)[:, 0] if quality else None,
         )
-        selected = concat_levels(selection, 1)[:, 0] if selection else None
-        return self.join(predictions, selected, features), priors
+        selection = None
+        if self.selector is not None:
+            selection = concat_levels(self.selector(towers, logits), 1)[:, 0]
+        return self.join(predictions, selection, features), priors
 
 
 def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> nn.Sequential:
