@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
+from onenet.files import write_text
 from onenet.predict import BasePredictor, Detections
 from onenet.visualization import draw_detections
 from torchvision.ops import batched_nms
@@ -84,7 +84,5 @@ class CocoResults:
             )
 
     def write(self, path: Path) -> None:
-        """Write the JSON file, which appears under its name when it is complete."""
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(self.lines, ensure_ascii=False))
-        os.replace(partial, path)
+        """Write the JSON file, complete or not at all."""
+        write_text(path, json.dumps(self.lines, ensure_ascii=False))

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from onenet.errors import UserError
+from onenet.files import complete_file
 from outputs import make_folder
 from tqdm import tqdm
 
@@ -130,7 +131,6 @@ def _output_file(path: str | None, output: Path) -> Path:
 @contextmanager
 def _video_file(file: Path, fps: float) -> Iterator[Sink]:
     """Write pictures of one size into a video, which appears under its name when it is complete."""
-    partial = file.with_name(f"{file.stem}.partial{file.suffix}")
     writer = cv2.VideoWriter()
 
     def write(picture: np.ndarray) -> bool:
@@ -141,11 +141,8 @@ def _video_file(file: Path, fps: float) -> Iterator[Sink]:
         writer.write(picture)
         return True
 
-    try:
-        yield write
-        writer.release()
-        if partial.exists():
-            os.replace(partial, file)
-    finally:
-        writer.release()
-        partial.unlink(missing_ok=True)
+    with complete_file(file) as partial:
+        try:
+            yield write
+        finally:
+            writer.release()

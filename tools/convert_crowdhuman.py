@@ -8,6 +8,7 @@ tools/convert_crowdhuman.py --folder /data/crowdhuman --splits val
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,9 @@ from onenet.data.crowdhuman.dataset import (
     json_file,
     odgt_file,
 )
-from onenet.data.crowdhuman.odgt import check_inputs, convert_odgt, write_json
+from onenet.data.crowdhuman.odgt import check_inputs, convert_odgt
 from onenet.engine import exit_on_user_error
+from onenet.files import write_text
 
 MAX_LISTED = 20  # broken lines of a file that are told one by one
 
@@ -48,7 +50,8 @@ def convert_split(folder: Path, split: str) -> bool:
     """Convert one split and tell what became of it; whether every line could be used."""
     odgt, target = odgt_file(folder, split), json_file(folder, split)
     result = convert_odgt(odgt, image_root(folder, split))
-    write_json(result.coco, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, json.dumps(result.coco))
     boxes = result.coco["annotations"]
     ignored = sum(box["iscrowd"] for box in boxes)
     print(

@@ -12,7 +12,6 @@ from lab.charts import history_charts
 from lab.columns import METRICS
 from lab.report_html import PAGE, write_html
 from lab.report_markdown import write_markdown
-from lab.results import write_json
 from lab.results_page import write_page
 from lab.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from onenet.errors import UserError
@@ -150,7 +149,7 @@ def test_dynamics_have_a_place_of_their_own(results, tmp_path):
 
 def test_charts_are_well_formed_alone(results, tmp_path):
     folder = tmp_path
-    write_json(results, folder / "results.json")
+    (folder / "results.json").write_text(json.dumps(results))
     files = write_page(folder, folder / "docs.md")
     charts = [file for file in files if file.suffix == ".svg"]
     assert len(charts) == 4
@@ -175,7 +174,7 @@ def test_markdown(results):
 
 
 def test_a_page_of_documentation_names_files_that_are_there(results, tmp_path):
-    write_json(results, tmp_path / "results.json")
+    (tmp_path / "results.json").write_text(json.dumps(results))
     page = tmp_path / "docs" / "results.md"
     page.parent.mkdir()
     written = write_page(tmp_path, page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from onenet.data import load_records
 from onenet.errors import UserError
 from onenet.evaluation.coco import coco_api, coco_content
 from onenet.evaluation.diagnosis import MATCH_IOU
+from onenet.files import write_text
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.ops import batched_nms, box_convert
@@ -65,9 +65,7 @@ def detection_curves(
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
         truth = coco_api(coco_content(dataset_name, load_records(dataset_name)))
         curves = _measure(truth, plain, with_nms, max_detections)
-    partial = kept.with_suffix(".partial")
-    partial.write_text(json.dumps(curves), encoding="utf-8")
-    os.replace(partial, kept)
+    write_text(kept, json.dumps(curves))
     return curves
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from onenet.files import write_text
 from tqdm import tqdm
 
 from .checks import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
@@ -14,7 +15,7 @@ from .collect import collect_run, describe_machine, history_titles, max_detectio
 from .experiment import Experiment, Run, plan
 from .report_html import write_html
 from .report_markdown import write_markdown
-from .results import Tree, build_results, without_nan, write_json
+from .results import Tree, build_results, without_nan
 from .runner import Job, count_slots, make_job, run_all
 from .wall import draw_wall
 
@@ -98,9 +99,9 @@ class Laboratory:
         )
         results["scenes"] = draw_wall(*self._first_finished(), self.output)
         results = without_nan(results)
-        write_json(results, self.output / RESULTS)
-        _write(self.output / MARKDOWN, write_markdown(results))
-        _write(self.output / HTML, write_html(results, self.output))
+        write_text(self.output / RESULTS, json.dumps(results, allow_nan=False))
+        write_text(self.output / MARKDOWN, write_markdown(results))
+        write_text(self.output / HTML, write_html(results, self.output))
         return results
 
     def _first_finished(self) -> tuple[Sequence[Run], Sequence[CfgNode]]:
@@ -110,10 +111,3 @@ class Laboratory:
             if job.finished:
                 first.setdefault(run.arm.label, (run, cfg))
         return [run for run, _ in first.values()], [cfg for _, cfg in first.values()]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file, which appears under its name when it is complete."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from .claims import check_claim
@@ -60,13 +57,6 @@ def build_results(
         "sections": [_section(section, arms) for section in experiment.sections],
         "history": dict(history),
     }
-
-
-def write_json(tree: Tree, path: Path) -> None:
-    """Write a tree without NaN; the file appears when it is complete."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
-    os.replace(partial, path)
 
 
 def without_nan(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from onenet.checkpoint.checkpointer import Checkpointer
 from onenet.evaluation.diagnosis import merge_matches
+from onenet.files import complete_file
 from onenet.visualization import (
     PositiveSamples,
     Scene,
@@ -154,7 +154,6 @@ def describe(scene: Scene, samples: PositiveSamples, threshold: float) -> str:
 
 
 def save_jpeg(figure: Figure, path: Path) -> None:
-    """Write a JPEG, which appears under its name when it is complete."""
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, format="jpeg", pil_kwargs={"quality": QUALITY})
-    os.replace(partial, path)
+    """Write a JPEG, complete or not at all."""
+    with complete_file(path) as partial:
+        figure.savefig(partial, pil_kwargs={"quality": QUALITY})

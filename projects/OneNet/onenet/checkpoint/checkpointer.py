@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any
 
 import fvcore.common.checkpoint
@@ -16,6 +15,7 @@ from torch import nn
 
 from ..data import class_difference
 from ..errors import UserError
+from ..files import complete_file
 from .fit import check_detector, check_fit
 from .safe_load import check_pickle, load_torch_file
 from .weights import check_named_detector, locate_weights, same_file
@@ -134,14 +134,5 @@ class _AtomicPathManager:
 
 @contextmanager
 def _open_atomically(path: str, mode: str) -> Iterator[IO]:
-    partial = f"{path}.partial"
-    try:
-        with open(partial, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # or a power failure may leave the name without the content
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.remove(partial)
-        raise
+    with complete_file(path) as partial, open(partial, mode) as file:
+        yield file

@@ -8,6 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..files import write_text
 from .diagnosis import MATCH_IOU, Matches, score_histogram
 
 BOX_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -58,8 +59,7 @@ def write_diagnosis(
         diagnosis: numbers by name.
         matches: those behind the histograms.
 
-    NaN becomes null, which every JSON reader understands. A killed run leaves the old file or the
-    new one, nothing between.
+    NaN becomes null, which every JSON reader understands.
     """
     content: dict[str, Any] = {
         **conditions,
@@ -67,7 +67,4 @@ def write_diagnosis(
         "histogram": score_histogram(matches),
     }
     os.makedirs(output_dir, exist_ok=True)
-    path = os.path.join(output_dir, "diagnosis.json")
-    with open(path + ".tmp", "w") as f:
-        json.dump(content, f, allow_nan=False)
-    os.replace(path + ".tmp", path)
+    write_text(os.path.join(output_dir, "diagnosis.json"), json.dumps(content, allow_nan=False))

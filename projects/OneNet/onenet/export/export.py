@@ -12,6 +12,7 @@ import torch
 from detectron2.config import CfgNode
 
 from ..errors import ConfigError, UserError
+from ..files import complete_file
 from ..predict.checkpoint import load_detector
 from ..predict.model_card import ModelCard
 from ..predict.onnx_predictor import open_session
@@ -46,15 +47,11 @@ def export_model(
     if output.suffix == ".onnx":
         check_installed()
     model, card = load_detector(cfg)
-    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
-    try:
+    with complete_file(output) as partial:
         run, least_side = _write(model, card, partial)
         result = verify(model, run, images or digit_scenes(), card, least_side)
         if result.problem:
             raise UserError(f"{output} is not written, it would detect otherwise: {result.problem}")
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
     return result
 
 

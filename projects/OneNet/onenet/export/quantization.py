@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..errors import UserError
+from ..files import complete_file
 from ..predict.images import Image, load_image
 from ..predict.onnx_predictor import OnnxPredictor, open_session
 
@@ -55,25 +56,23 @@ def quantize(model: str | os.PathLike, output: str | os.PathLike, images: Sequen
     nodes = nodes_to_quantize(graph)
     if not nodes or any(node.op_type == QUANTIZED for node in graph.graph.node):
         raise UserError(f"{model}: has no convolutions, or has them in 8 bits already")
-    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
-    logging.disable(logging.WARNING)  # it recommends what the exporter has done
-    try:
-        quantize_static(
-            graph,
-            partial,
-            _Calibration(predictor, images),
-            quant_format=QuantFormat.QDQ,
-            nodes_to_quantize=nodes,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+    with complete_file(output) as partial:
+        logging.disable(logging.WARNING)  # it recommends what the exporter has done
+        try:
+            quantize_static(
+                graph,
+                partial,
+                _Calibration(predictor, images),
+                quant_format=QuantFormat.QDQ,
+                nodes_to_quantize=nodes,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
         open_session(partial)
-        os.replace(partial, output)
-    finally:
-        logging.disable(logging.NOTSET)
-        partial.unlink(missing_ok=True)
 
 
 def nodes_to_quantize(model: ModelProto) -> list[str]:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..files import complete_file
 from .fonts import legible
 
 Color = str  # as matplotlib has it
@@ -143,7 +144,6 @@ def to_array(figure: Figure) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a PNG, or what the name ends in; the file has its name when it is complete."""
-    partial = f"{os.fspath(path)}.partial"
-    figure.savefig(partial, format=os.path.splitext(path)[1][1:] or "png")
-    os.replace(partial, path)
+    """Write a PNG, or what the name ends in, complete or not at all."""
+    with complete_file(path) as partial:
+        figure.savefig(partial, format=partial.suffix[1:] or "png")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onenet.data import check_datasets_available, check_num_classes
 from onenet.data.crowdhuman import dataset as crowdhuman
-from onenet.data.crowdhuman.odgt import convert_odgt, write_json
+from onenet.data.crowdhuman.odgt import convert_odgt
 from onenet.errors import UserError
 from PIL import Image
 
@@ -51,7 +51,9 @@ def test_converted_annotations_load(registered):
     boxes = [{"tag": "person", "fbox": [1, 2, 3, 4]}, {"tag": "mask", "fbox": [5, 6, 7, 8]}]
     odgt = crowdhuman.odgt_file(registered, "val")
     odgt.write_text(json.dumps({"ID": "1,a", "gtboxes": boxes}))
-    write_json(convert_odgt(odgt, images).coco, crowdhuman.json_file(registered, "val"))
+    target = crowdhuman.json_file(registered, "val")
+    target.parent.mkdir()
+    target.write_text(json.dumps(convert_odgt(odgt, images).coco))
     check_datasets_available(["few_val"])
     (record,) = DatasetCatalog.get("few_val")
     assert [x["iscrowd"] for x in record["annotations"]] == [0, 1]

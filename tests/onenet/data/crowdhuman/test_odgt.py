@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from onenet.data.crowdhuman.odgt import convert_odgt, write_json
+from onenet.data.crowdhuman.odgt import convert_odgt
 from onenet.errors import UserError
 from PIL import Image
 
@@ -97,12 +97,3 @@ def test_nothing_to_convert(convert, tmp_path):
         convert_odgt(tmp_path / "nowhere.odgt", tmp_path)
     with pytest.raises(UserError, match='nowhere" is missing'):
         convert_odgt(tmp_path / "annotation.odgt", tmp_path / "nowhere")
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "annotations" / "val.json"
-    write_json({"a": 1}, path)
-    with pytest.raises(TypeError):
-        write_json({"a": object()}, path)
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert list(path.parent.iterdir()) == [path]

@@ -7,7 +7,6 @@ picture of people), or with ``extra.ignore``, is no person to be found but a reg
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,15 +136,3 @@ def _image(image_id: str, image_root: Path) -> dict[str, Any]:
 
 def _first(problems: list[tuple[int, str]]) -> str:
     return f"; line {problems[0][0]}: {problems[0][1]}" if problems else ""
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write a file so that a killed program leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(content, file)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

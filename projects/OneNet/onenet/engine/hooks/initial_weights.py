@@ -7,6 +7,7 @@ import os
 import torch
 from detectron2.engine import HookBase
 
+from ...files import complete_file
 from .statistics import unwrapped
 
 FILE_NAME = "model_initial.pth"
@@ -27,6 +28,5 @@ class InitialWeights(HookBase):
     def before_train(self) -> None:
         if self.trainer.start_iter > 0:
             return
-        partial = f"{self.path}.partial"
-        torch.save({"model": unwrapped(self.trainer.model).state_dict()}, partial)
-        os.replace(partial, self.path)
+        with complete_file(self.path) as partial:
+            torch.save({"model": unwrapped(self.trainer.model).state_dict()}, partial)

@@ -1,0 +1,23 @@
+import pytest
+from onenet.files import complete_file, write_text
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "model.onnx"
+    write_text(path, "before ä")
+    with pytest.raises(KeyError), complete_file(path) as partial:
+        assert partial.suffix == ".onnx" and partial.parent == tmp_path
+        partial.write_text("half")
+        raise KeyError
+    assert path.read_text(encoding="utf-8") == "before ä"
+    with complete_file(path) as partial:
+        partial.write_text("after")
+        assert path.read_text(encoding="utf-8") == "before ä"
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_written_changes_nothing(tmp_path):
+    with complete_file(tmp_path / "empty"):
+        pass
+    assert not list(tmp_path.iterdir())
