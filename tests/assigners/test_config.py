@@ -108,7 +108,7 @@ def test_presets_of_simota(preset, radius, inside):
 @pytest.mark.parametrize(
     "name, head, options, message",
     [
-        ("ATTS", "FCOS", (), 'unknown assigner "ATTS". Did you mean "ATSS"'),
+        ("ATTS", "FCOS", (), 'unknown name "ATTS". Did you mean "ATSS"'),
         ("MaxIoU", "FCOS", ("MAX_IOU.PRESET", "retina"), 'Did you mean "retinanet"'),
         ("MaxIoU", "FCOS", ("MAX_IOU.NEG_IOU", 0.6), "NEG_IOU 0.6 and POS_IOU 0.5"),
         ("MaxIoU", "FCOS", ("MAX_IOU.POS_IOU", 1.5), "POS_IOU 1.5"),

@@ -72,7 +72,7 @@ ARMS = "config_file: a.yaml\narms: {a: {}, b: {}}\n"
         (ARMS + "sections: [{title: t}]", "arms must be a list"),
         (
             ARMS + "sections: [{arms: [a], claims: [{text: t, arm: a, metric: APP, below: 1}]}]",
-            'unknown metric "APP". Did you mean "AP"?',
+            'metric: unknown name "APP". Did you mean "AP"?',
         ),
         (
             ARMS + "sections: [{arms: [a], claims: [{text: t, arm: a, metric: AP}]}]",

@@ -1,6 +1,6 @@
 import pytest
 from onenet import ConfigError, UserError
-from onenet.errors import nearest
+from onenet.errors import choose, nearest
 
 
 @pytest.mark.parametrize("name", ["MinCots", "mincost", "MINCOST", "Min_Cost"])
@@ -17,3 +17,9 @@ def test_names_are_listed_where_none_is_close():
 
 def test_mistakes_of_a_user_are_value_errors():
     assert issubclass(ConfigError, UserError) and issubclass(UserError, ValueError)
+
+
+def test_a_name_that_exists_is_chosen():
+    assert choose("KEY", "a", ("a", "b")) == "a"
+    with pytest.raises(ConfigError, match=r'^KEY: unknown name "aa"\. Did you mean "a"\?$'):
+        choose("KEY", "aa", {"a": 1})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
-from onenet.errors import ConfigError, nearest
+from onenet.errors import choose
 
 
 def preset_settings(
@@ -22,11 +22,7 @@ def preset_settings(
     Raises:
         ConfigError: there is no such preset.
     """
-    if node.PRESET not in presets:
-        raise ConfigError(
-            f'MODEL.OneNet.ASSIGNER.{name}.PRESET: unknown preset "{node.PRESET}".'
-            f"{nearest(node.PRESET, presets)}"
-        )
+    preset = choose(f"MODEL.OneNet.ASSIGNER.{name}.PRESET", node.PRESET, presets)
     own = {key.lower(): value for key, value in node.items() if value is not None}
     del own["preset"]
-    return {**presets[node.PRESET], **own}
+    return {**presets[preset], **own}

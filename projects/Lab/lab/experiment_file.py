@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from onenet.errors import ConfigError, nearest
+from onenet.errors import ConfigError, choose, nearest
 
 from .claims import Claim
 from .columns import METRICS
@@ -121,16 +121,12 @@ def _claim(tree: Any, where: str) -> Claim:
     missing = [key for key in ("text", "arm", "metric") if key not in tree]
     if missing or len(bounds) != 1:
         raise ConfigError(f"{where}needs text, arm, metric, and either below or above.")
-    names = [metric.name for metric in METRICS]
-    if tree["metric"] not in names:
-        hint = nearest(tree["metric"], names)
-        raise ConfigError(f'{where}unknown metric "{tree["metric"]}".{hint}')
     (side,) = bounds
     bound = tree[side]
     return Claim(
         text=str(tree["text"]),
         arm=str(tree["arm"]),
-        metric=tree["metric"],
+        metric=choose(f"{where}metric", tree["metric"], [metric.name for metric in METRICS]),
         side=side,
         bound=float(bound) if isinstance(bound, int | float) else str(bound),
     )

@@ -18,6 +18,23 @@ class ConfigError(UserError):
     """A config key or value that cannot be used."""
 
 
+def choose(key: str, name: str, valid: Iterable[str]) -> str:
+    """Check a name that selects something, and return it.
+
+    Args:
+        key: the config key, or the flag, that it is the value of.
+        name: what the user wrote.
+        valid: the names that exist.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    names = list(valid)
+    if name not in names:
+        raise ConfigError(f'{key}: unknown name "{name}".{nearest(name, names)}')
+    return name
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """End of an error message that helps with a misspelt name.
 

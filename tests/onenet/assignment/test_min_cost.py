@@ -283,7 +283,7 @@ def test_config_keys(tiny_cfg, head, predefine, location):
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("ASSIGNER.NAME", "MinCots", 'ASSIGNER.NAME: unknown assigner "MinCots".*"MinCost"'),
+        ("ASSIGNER.NAME", "MinCots", 'ASSIGNER.NAME: unknown name "MinCots".*"MinCost"'),
         ("ASSIGNER.SOLVER", "hungrian", 'ASSIGNER.SOLVER.*"hungrian".*"hungarian"'),
     ],
 )

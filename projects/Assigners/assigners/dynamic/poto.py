@@ -8,7 +8,7 @@ from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predict
 from onenet.assignment.hungarian import solve_hungarian
 from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
-from onenet.errors import ConfigError, nearest
+from onenet.errors import ConfigError, choose
 from onenet.geometry import distance_to_centers
 from torch import Tensor
 
@@ -59,14 +59,9 @@ class POTO(Assigner):
         """
         super().__init__()
         check_quality("POTO", alpha, radius)
-        if solver not in SOLVERS:
-            raise ConfigError(
-                f'MODEL.OneNet.ASSIGNER.POTO.SOLVER: unknown value "{solver}".'
-                f"{nearest(solver, SOLVERS)}"
-            )
         self.alpha = alpha
         self.radius = radius
-        self.solver = solver
+        self.solver = choose("MODEL.OneNet.ASSIGNER.POTO.SOLVER", solver, SOLVERS)
         self.max_pairs = check_max_pairs(max_pairs)
 
     @classmethod

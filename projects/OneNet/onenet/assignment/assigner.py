@@ -6,7 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
 
-from ..errors import ConfigError, nearest
+from ..errors import choose
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 
 ASSIGNER_REGISTRY = Registry("ASSIGNER")
@@ -42,10 +42,6 @@ def build_assigner(cfg: CfgNode) -> Assigner:
     Raises:
         ConfigError: no assigner of that name is registered.
     """
-    name = cfg.MODEL.OneNet.ASSIGNER.NAME
-    if name not in ASSIGNER_REGISTRY:
-        valid = [registered for registered, _ in ASSIGNER_REGISTRY]
-        raise ConfigError(
-            f'MODEL.OneNet.ASSIGNER.NAME: unknown assigner "{name}".{nearest(name, valid)}'
-        )
-    return ASSIGNER_REGISTRY.get(name)(cfg)
+    assigners = dict(ASSIGNER_REGISTRY)
+    name = choose("MODEL.OneNet.ASSIGNER.NAME", cfg.MODEL.OneNet.ASSIGNER.NAME, assigners)
+    return assigners[name](cfg)

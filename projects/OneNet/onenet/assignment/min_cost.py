@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..errors import ConfigError, nearest
+from ..errors import choose
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
@@ -78,15 +76,13 @@ class MinCost(Assigner):
             ConfigError: an unknown ``solver`` or ``location``, a negative ``max_pairs``.
         """
         super().__init__()
-        _check_choice("MODEL.OneNet.ASSIGNER.SOLVER", solver, SOLVERS)
-        _check_choice("location", location, LOCATIONS)
         self.class_weight = class_weight
         self.l1_weight = l1_weight
         self.giou_weight = giou_weight
         self.alpha = alpha
         self.gamma = gamma
-        self.solver = solver
-        self.location = location
+        self.solver = choose("MODEL.OneNet.ASSIGNER.SOLVER", solver, SOLVERS)
+        self.location = choose("location", location, LOCATIONS)
         self.max_pairs = check_max_pairs(max_pairs)
         ranges = torch.tensor(size_ranges, dtype=torch.float32)
         self.register_buffer("size_ranges", ranges, persistent=False)
@@ -161,8 +157,3 @@ class MinCost(Assigner):
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
             cheapest.add(self.cost_matrix(*part, gt), start)
         return cheapest.result()
-
-
-def _check_choice(key: str, value: str, valid: Sequence[str]) -> None:
-    if value not in valid:
-        raise ConfigError(f'{key}: unknown value "{value}".{nearest(value, valid)}')

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from ..assignment import IgnoreRegions, IoUTargets
-from ..errors import ConfigError, nearest
+from ..errors import choose
 from .base import Loss
 from .box_losses import L1CIoULoss, L1DIoULoss, L1GIoULoss
 from .cross_entropy_losses import CrossEntropyLoss, MatchabilityAwareLoss
@@ -56,6 +56,4 @@ def build_subsamplers(cfg: CfgNode) -> list[nn.Module]:
 
 
 def _named(key: str, name: str, valid: Mapping[str, T]) -> T:
-    if name not in valid:
-        raise ConfigError(f'MODEL.OneNet.{key}: unknown name "{name}".{nearest(name, valid)}')
-    return valid[name]
+    return valid[choose(f"MODEL.OneNet.{key}", name, valid)]

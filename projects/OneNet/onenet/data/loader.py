@@ -17,7 +17,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..errors import ConfigError, UserError, nearest
+from ..errors import ConfigError, UserError, choose
 from .classes import check_labels
 from .mapper import OneNetDatasetMapper
 from .records import load_records
@@ -134,11 +134,7 @@ def check_sampler(cfg: CfgNode) -> None:
     Raises:
         ConfigError: there is none of that name.
     """
-    name = cfg.DATALOADER.SAMPLER_TRAIN
-    if name not in SAMPLERS:
-        raise ConfigError(
-            f'DATALOADER.SAMPLER_TRAIN: unknown sampler "{name}".{nearest(name, SAMPLERS)}'
-        )
+    choose("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

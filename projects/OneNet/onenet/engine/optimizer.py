@@ -13,7 +13,7 @@ from detectron2.solver.build import (
 )
 from torch import nn
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, choose
 
 OPTIMIZERS = ("ADAMW", "SGD")
 FULL_MODEL = "full_model"
@@ -70,16 +70,10 @@ def check_optimizer(solver: CfgNode) -> None:
     Raises:
         ConfigError: a name is unknown, or a number is none or negative.
     """
-    name, clipping = solver.OPTIMIZER, solver.CLIP_GRADIENTS
-    if name not in OPTIMIZERS:
-        raise ConfigError(
-            f'SOLVER.OPTIMIZER: unknown optimizer "{name}".{nearest(name, OPTIMIZERS)}'
-        )
-    if clipping.ENABLED and clipping.CLIP_TYPE not in CLIP_TYPES:
-        raise ConfigError(
-            f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE: unknown type "{clipping.CLIP_TYPE}".'
-            f"{nearest(clipping.CLIP_TYPE, CLIP_TYPES)}"
-        )
+    choose("SOLVER.OPTIMIZER", solver.OPTIMIZER, OPTIMIZERS)
+    clipping = solver.CLIP_GRADIENTS
+    if clipping.ENABLED:
+        choose("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", clipping.CLIP_TYPE, CLIP_TYPES)
     for key in FACTORS:
         value = solver[key]
         missing = value is None and key in OPTIONAL

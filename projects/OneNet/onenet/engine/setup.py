@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
@@ -15,7 +15,7 @@ from detectron2.utils.logger import setup_logger
 from ..config import add_onenet_config
 from ..criterion import build_criteria
 from ..data import count_classes, register_datasets
-from ..errors import ConfigError, UserError, nearest
+from ..errors import UserError, choose
 from ..modeling.heads import HEADS
 from ..paths import expand_home
 from .config.files import merge_file, merge_list
@@ -72,18 +72,12 @@ def check_names(cfg: CfgNode) -> None:
         ConfigError: there is none of that name, or something is switched on that is not here.
     """
     check_stock_keys(cfg)
-    _check_name("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY)
-    _check_name("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY)
+    choose("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, dict(META_ARCH_REGISTRY))
+    choose("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, dict(BACKBONE_REGISTRY))
     if cfg.MODEL.META_ARCHITECTURE == "OneNet":
-        _check_name("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
+        choose("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
         build_criteria(cfg, ())  # costs nothing, and checks its own keys
     check_optimizer(cfg.SOLVER)
-
-
-def _check_name(key: str, name: str, valid: Iterable) -> None:
-    names = [item if isinstance(item, str) else item[0] for item in valid]
-    if name not in names:
-        raise ConfigError(f'{key}: unknown name "{name}".{nearest(name, names)}')
 
 
 def _expand_paths(cfg: CfgNode) -> None:

@@ -10,7 +10,7 @@ from detectron2.modeling import build_model
 from ..assignment import ASSIGNER_REGISTRY, Assigner, build_assigner
 from ..checkpoint.checkpointer import Checkpointer
 from ..engine.config.files import merge_list
-from ..errors import ConfigError, UserError, nearest
+from ..errors import ConfigError, UserError, choose
 from ..inspection.positives import PositiveSamples, positive_samples, was_never_trained
 from ..meta_arch import OneNet
 from ..randomness import seed_all
@@ -37,9 +37,7 @@ def build_variant(cfg: CfgNode, text: str) -> Assigner:
         if not equals:
             raise ConfigError(f'--assigners "{text}": "{setting}" must be KEY=VALUE.')
         options += [f"{_SECTION}.{key.strip()}", value.strip()]
-    if name not in ASSIGNER_REGISTRY:
-        valid = [registered for registered, _ in ASSIGNER_REGISTRY]
-        raise ConfigError(f'--assigners: unknown assigner "{name}".{nearest(name, valid)}')
+    choose("--assigners", name, dict(ASSIGNER_REGISTRY))
     variant = cfg.clone()
     variant.defrost()
     merge_list(variant, options)

@@ -124,7 +124,7 @@ def test_a_branch_has_a_rule_and_values_of_its_own(tiny_cfg):
         ((*SELECTOR, *AUXILIARY), "exclude each other"),
         ((*AUXILIARY, "MODEL.OneNet.NUM_STAGES", 2), "NUM_STAGES must be 1"),
         ((*AUXILIARY, "MODEL.OneNet.AUX.OPTS", ["CLAS_COST", "1"]), r"AUX.OPTS .*CLAS_COST"),
-        (("MODEL.OneNet.AUX.ASSIGNER", "MinCots"), 'unknown assigner "MinCots"'),
+        (("MODEL.OneNet.AUX.ASSIGNER", "MinCots"), 'unknown name "MinCots"'),
     ],
 )
 def test_what_cannot_be_is_refused(tiny_cfg, options, message):

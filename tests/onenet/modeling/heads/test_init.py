@@ -116,7 +116,7 @@ def test_bilinear_kernel():
 
 def test_unknown_init_is_named():
     for build in (fcos, retinanet):
-        with pytest.raises(ConfigError, match='HEAD_INIT: unknown "pulished".*"published"'):
+        with pytest.raises(ConfigError, match='HEAD_INIT: unknown name "pulished".*"published"'):
             build(init="pulished", channels=32, num_convs=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError, choose, nearest
 from .base import DenseHead
 from .fcos import FCOSHead
 from .retinanet import RetinaNetHead
@@ -29,9 +29,7 @@ def build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> DenseHead:
     Raises:
         ConfigError: there is no such head, or a feature is not in ``input_shape``.
     """
-    name = cfg.MODEL.OneNet.HEAD
-    if name not in HEADS:
-        raise ConfigError(f'MODEL.OneNet.HEAD: unknown head "{name}".{nearest(name, HEADS)}')
+    name = choose("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
     for feature in cfg.MODEL.OneNet.IN_FEATURES:
         if feature not in input_shape:
             raise ConfigError(

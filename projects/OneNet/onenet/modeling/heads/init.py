@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import fvcore.nn.weight_init as weight_init
 from torch import nn
 
-from ...errors import ConfigError, nearest
+from ...errors import choose
 
 INITS = ("prior", "published")
 # Of the output convolutions; small enough that at first their biases decide.
@@ -17,8 +17,7 @@ OUTPUT_STD = 0.01
 
 def check_init(init: str) -> None:
     """Raise a ConfigError unless ``init`` is one of ``INITS``."""
-    if init not in INITS:
-        raise ConfigError(f'MODEL.OneNet.HEAD_INIT: unknown "{init}".{nearest(init, INITS)}')
+    choose("MODEL.OneNet.HEAD_INIT", init, INITS)
 
 
 def published_init(head: nn.Module) -> None:

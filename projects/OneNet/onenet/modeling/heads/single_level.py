@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError, choose
 from ...geometry import decode_ltrb
 from ...structures import Predictions, Priors
 from .base import DenseHead, check_strides
@@ -185,8 +185,5 @@ def _check(
         )
     if stages < 1:
         raise ConfigError(f"MODEL.OneNet.NUM_STAGES must be at least 1, got {stages}.")
-    if activation not in ACTIVATIONS:
-        raise ConfigError(
-            f'MODEL.OneNet.ACTIVATION: unknown "{activation}".{nearest(activation, ACTIVATIONS)}'
-        )
+    choose("MODEL.OneNet.ACTIVATION", activation, ACTIVATIONS)
     check_init(init)

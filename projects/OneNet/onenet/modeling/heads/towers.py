@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec, get_norm
 from torch import Tensor, nn
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError, choose
 from ...structures import Predictions, Priors
 from .base import DenseHead, check_strides
 from .branches import BranchOptions
@@ -182,8 +182,7 @@ def level_strides(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> list[int]:
 
 
 def _check_towers(num_convs: int, channels: int, norm: str) -> None:
-    if norm not in NORMS:
-        raise ConfigError(f'MODEL.OneNet.CONV_NORM: unknown "{norm}".{nearest(norm, NORMS)}')
+    choose("MODEL.OneNet.CONV_NORM", norm, NORMS)
     if num_convs < 1:
         raise ConfigError(f"MODEL.OneNet.NUM_CONV must be at least 1, got {num_convs}.")
     if norm == "GN" and channels % 32:
