@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detectron2.modeling import build_model
 from onenet.engine import setup_cfg
+
+# isort: split
+from detectron2.modeling import build_model
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "visualize_assignment.py"
@@ -116,7 +118,7 @@ def test_an_image_without_objects(run, config, few_digits, tmp_path):
 
 MISTAKES = {
     "small panels": (["--side", 0], "--side: 0 is below 64"),
-    "unknown rule": (["--assigners", "MinCosts"], 'unknown name "MinCosts". Did you mean "MinCost"?'),
+    "unknown rule": (["--assigners", "MinCosts"], '"MinCosts". Did you mean "MinCost"?'),
     "unknown key": (["--assigners", "MinCost:CLAS_COST=0"], "MODEL.OneNet.CLASS_COST"),
     "no value": (["--assigners", "MinCost:CLASS_COST"], '"CLASS_COST" must be KEY=VALUE'),
     "no weights": (["--weights", "no.pth"], 'there is no file of weights "no.pth"'),
