@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from detectron2.config import CfgNode as CN
+from onenet.config import child
 
 
 def add_assigners_config(cfg: CN) -> None:
     """Add the keys below ``MODEL.OneNet.ASSIGNER``, before or after ``add_onenet_config``."""
-    assigner = _child(_child(cfg.MODEL, "OneNet"), "ASSIGNER")
+    assigner = child(child(cfg.MODEL, "OneNet"), "ASSIGNER")
 
-    max_iou = _child(assigner, "MAX_IOU")
+    max_iou = child(assigner, "MAX_IOU")
     max_iou.PRESET = "retinanet"  # "retinanet", "ssd", "rpn" or "rcnn"; sets the five keys below
     max_iou.POS_IOU = None  # positive at this IoU or more; None = as the preset has it
     max_iou.NEG_IOU = None  # negative below this IoU, ignored between the two
@@ -17,20 +18,20 @@ def add_assigners_config(cfg: CN) -> None:
     max_iou.MIN_POS_IOU = None  # ... unless its IoU is below this
     max_iou.ALL_TIES = None  # ... and all samples that are equally good
 
-    _child(assigner, "ATSS").TOPK = 9  # candidates of a ground truth on each level
+    child(assigner, "ATSS").TOPK = 9  # candidates of a ground truth on each level
 
-    fcos = _child(assigner, "FCOS")
+    fcos = child(assigner, "FCOS")
     fcos.CENTER_SAMPLING = True  # positive near the centre only; False = in the whole box
     fcos.RADIUS = 1.5  # how near, in strides
 
-    _child(assigner, "CENTERNET").MIN_OVERLAP = 0.7  # IoU that a box moved by the radius keeps
+    child(assigner, "CENTERNET").MIN_OVERLAP = 0.7  # IoU that a box moved by the radius keeps
 
     _add_dynamic_config(assigner)
 
 
 def _add_dynamic_config(assigner: CN) -> None:
     """Keys of the rules that look at predictions."""
-    tal = _child(assigner, "TAL")
+    tal = child(assigner, "TAL")
     tal.PRESET = "tood"  # "tood", "yolo" or "yolo_one"; sets the keys below
     tal.TOPK = None  # samples that a ground truth takes; None = as the preset has it
     tal.ALPHA = None  # exponent of the score
@@ -41,7 +42,7 @@ def _add_dynamic_config(assigner: CN) -> None:
     tal.ONE_TO_ONE = None  # of what is left after conflicts, each ground truth keeps the best
     tal.SOFT_LABELS = True  # class targets and box weights are the metric; False = all are 1
 
-    simota = _child(assigner, "SIMOTA")
+    simota = child(assigner, "SIMOTA")
     simota.PRESET = "mmdet"  # "mmdet" or "yolox"; sets the next two keys
     simota.RADIUS = None  # samples take part this near to a centre, in strides
     simota.INSIDE = None  # ... or inside of the box, and both is best; False = the centre decides
@@ -49,22 +50,15 @@ def _add_dynamic_config(assigner: CN) -> None:
     simota.IOU_WEIGHT = 3.0  # of -log IoU beside the class cost
     simota.SOFT_LABELS = True  # class targets are IoUs; False = 1
 
-    poto = _child(assigner, "POTO")
+    poto = child(assigner, "POTO")
     poto.SOLVER = "hungarian"  # "hungarian" or "argmax"
     poto.ALPHA = 0.8  # exponent of the IoU; that of the score is the rest to 1
     poto.RADIUS = 1.5  # candidates lie this near to the centre, in strides
 
-    few = _child(assigner, "ONE_TO_FEW")
+    few = child(assigner, "ONE_TO_FEW")
     few.TOPK = 7  # most positives of a ground truth
     few.ALPHA = 0.8  # as for POTO
     few.RADIUS = 1.5
     few.SOFT_WEIGHT = 0.4  # of all but the best in the class loss
     few.START = 0.6  # largest class target of all but the best, at the first step
     few.END = 0.2  # ... and at the last
-
-
-def _child(parent: CN, name: str) -> CN:
-    """The node ``name`` below ``parent``, which another package may have made before."""
-    if name not in parent:
-        parent[name] = CN()
-    return parent[name]

@@ -1,4 +1,4 @@
-"""Settings that a rule is published with, by one name."""
+"""What the constructor of a rule is given, from the keys of its section."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from typing import Any
 from detectron2.config import CfgNode
 from onenet.errors import choose
 
+Presets = Mapping[str, Mapping[str, Any]]  # settings by the name of the preset
 
-def preset_settings(
-    node: CfgNode, name: str, presets: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The settings of ``node.PRESET``, with those of the other keys that are not None.
+
+def rule_settings(cfg: CfgNode, section: str, presets: Presets | None = None) -> dict[str, Any]:
+    """The constructor's arguments by name: the keys of a rule in lower case, and ``max_pairs``.
+
+    Keys that are None are left out.
 
     Args:
-        node: the keys of a rule.
-        name: of the node below ``MODEL.OneNet.ASSIGNER``.
-        presets: settings by the name of the preset; the key of a setting is its name in capitals.
+        cfg: the config.
+        section: of the rule, below ``MODEL.OneNet.ASSIGNER``.
+        presets: what the key ``PRESET`` of the section selects, if it has one; its other keys
+            override that.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    preset = choose(f"MODEL.OneNet.ASSIGNER.{name}.PRESET", node.PRESET, presets)
-    own = {key.lower(): value for key, value in node.items() if value is not None}
-    del own["preset"]
-    return {**presets[preset], **own}
+    assigner = cfg.MODEL.OneNet.ASSIGNER
+    settings = {key.lower(): x for key, x in assigner[section].items() if x is not None}
+    if presets is not None:
+        key = f"MODEL.OneNet.ASSIGNER.{section}.PRESET"
+        settings = {**presets[choose(key, settings.pop("preset"), presets)], **settings}
+    return {**settings, "max_pairs": assigner.MAX_PAIRS}

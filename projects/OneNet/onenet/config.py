@@ -11,7 +11,7 @@ def add_onenet_config(cfg: CN) -> None:
     Names, defaults and meanings that the official implementation has are the same here; keys of
     this project are marked "new". Stock keys keep their values, but for two weight decays.
     """
-    onenet = _child(cfg.MODEL, "OneNet")
+    onenet = child(cfg.MODEL, "OneNet")
     onenet.NUM_CLASSES = 80  # new: 0 = as many as the datasets have
     onenet.HEAD = "CenterNet"  # "CenterNet" (one level, stride 4), "FCOS" or "RetinaNet"
     onenet.PRE_DEFINE = False  # location cost of fixed points or anchors, not of predicted boxes
@@ -26,7 +26,7 @@ def add_onenet_config(cfg: CN) -> None:
     _add_head_config(onenet)
     _add_assignment_config(onenet)
     _add_solver_config(cfg)
-    _add_timm_config(_child(cfg.MODEL, "TIMM"))
+    _add_timm_config(child(cfg.MODEL, "TIMM"))
     # new: datasets of your own in COCO's format: [[name, json file, image folder], ...]
     cfg.DATASETS.REGISTER = []
     # new: all images of a batch are resized to one of MIN_SIZE_TRAIN, so that none is padded to
@@ -94,7 +94,7 @@ def _add_assignment_config(onenet: CN) -> None:
     _add_branch_config(onenet)
 
     # new: which label assigner, see ASSIGNER_REGISTRY.
-    assigner = _child(onenet, "ASSIGNER")
+    assigner = child(onenet, "ASSIGNER")
     assigner.NAME = "MinCost"
     assigner.SOLVER = "argmin"  # MinCost: "argmin" (the paper) or "hungarian" (the released code)
     # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once;
@@ -105,7 +105,7 @@ def _add_assignment_config(onenet: CN) -> None:
 def _add_branch_config(onenet: CN) -> None:
     # new: classes and boxes learn by ASSIGNER.NAME; a selection score, by which their scores are
     # multiplied, learns one-to-one. There is nothing left for NMS to do.
-    selector = _child(onenet, "SELECTOR")
+    selector = child(onenet, "SELECTOR")
     selector.ENABLED = False
     selector.ASSIGNER = "MinCost"  # the one-to-one rule, for the products of the scores
     selector.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
@@ -115,7 +115,7 @@ def _add_branch_config(onenet: CN) -> None:
     selector.FREEZE = False  # train it alone, on top of the detector in MODEL.WEIGHTS
 
     # new: a second head on the same features, in training alone, that learns by another rule.
-    aux = _child(onenet, "AUX")
+    aux = child(onenet, "AUX")
     aux.ASSIGNER = ""  # any registered assigner; "" = there is no such branch
     aux.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
     aux.WEIGHT = [1.0, 1.0]  # of its losses at the first and the last step, linear between
@@ -142,7 +142,7 @@ def _add_timm_config(timm: CN) -> None:
     timm.WEIGHTS = ""
 
 
-def _child(parent: CN, name: str) -> CN:
+def child(parent: CN, name: str) -> CN:
     """The node ``name`` below ``parent``; another package may have added keys to it before."""
     if name not in parent:
         parent[name] = CN()

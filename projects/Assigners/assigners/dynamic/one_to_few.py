@@ -12,6 +12,7 @@ from onenet.geometry import gather_samples
 from torch import Tensor
 
 from ..conflicts import highest_taker
+from ..settings import rule_settings
 from .poto import check_quality
 from .quality import detection_scores, in_center_region, score_and_overlap
 
@@ -87,17 +88,7 @@ class OneToFew(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        few = assigner.ONE_TO_FEW
-        return {
-            "topk": few.TOPK,
-            "alpha": few.ALPHA,
-            "radius": few.RADIUS,
-            "soft_weight": few.SOFT_WEIGHT,
-            "start": few.START,
-            "end": few.END,
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        return rule_settings(cfg, "ONE_TO_FEW")
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

@@ -13,6 +13,7 @@ from onenet.geometry import distance_to_centers
 from torch import Tensor
 
 from ..conflicts import highest_taker
+from ..settings import rule_settings
 from .quality import in_center_region, score_and_overlap
 
 SOLVERS = ("hungarian", "argmax")
@@ -66,14 +67,7 @@ class POTO(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        poto = assigner.POTO
-        return {
-            "alpha": poto.ALPHA,
-            "radius": poto.RADIUS,
-            "solver": poto.SOLVER,
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        return rule_settings(cfg, "POTO")
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..conflicts import favourite_if_shared
 from ..dense import dense_assignment
-from ..presets import preset_settings
+from ..settings import rule_settings
 from .quality import detection_scores
 
 PRESETS = {
@@ -98,11 +98,7 @@ class SimOTA(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        return {
-            **preset_settings(assigner.SIMOTA, "SIMOTA", PRESETS),
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        return rule_settings(cfg, "SIMOTA", PRESETS)
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

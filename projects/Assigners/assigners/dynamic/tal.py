@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..conflicts import favourite_if_shared, highest_taker
 from ..dense import dense_assignment
-from ..presets import preset_settings
+from ..settings import rule_settings
 from .quality import detection_scores, scores_for
 
 _YOLO = {"alpha": 0.5, "beta": 6.0, "inside_first": True, "ciou": True, "widen": True}
@@ -122,11 +122,7 @@ class TAL(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        return {
-            **preset_settings(assigner.TAL, "TAL", PRESETS),
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        return rule_settings(cfg, "TAL", PRESETS)
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

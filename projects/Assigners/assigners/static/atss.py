@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..conflicts import highest_taker
 from ..dense import dense_assignment
+from ..settings import rule_settings
 
 # A centre nearer to the border than this (pixels) does not count as inside; the reference's number.
 INSIDE_EPS = 0.01
@@ -64,11 +65,7 @@ class ATSS(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        return {
-            "topk": assigner.ATSS.TOPK,
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        return rule_settings(cfg, "ATSS")
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

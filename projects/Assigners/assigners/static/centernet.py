@@ -21,6 +21,8 @@ from onenet.errors import ConfigError
 from onenet.geometry import elementwise_iou_giou
 from torch import Tensor
 
+from ..settings import rule_settings
+
 
 @dataclass(frozen=True)
 class CenterCells:
@@ -109,11 +111,8 @@ class CenterNet(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        return {
-            "size_ranges": cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST,
-            "min_overlap": cfg.MODEL.OneNet.ASSIGNER.CENTERNET.MIN_OVERLAP,
-            "max_pairs": cfg.MODEL.OneNet.ASSIGNER.MAX_PAIRS,
-        }
+        size_ranges = cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST
+        return {"size_ranges": size_ranges, **rule_settings(cfg, "CENTERNET")}
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

@@ -18,6 +18,7 @@ from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
 from ..dense import dense_assignment
+from ..settings import rule_settings
 
 
 @ASSIGNER_REGISTRY.register()
@@ -79,13 +80,8 @@ class FCOS(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        assigner = cfg.MODEL.OneNet.ASSIGNER
-        return {
-            "size_ranges": cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST,
-            "center_sampling": assigner.FCOS.CENTER_SAMPLING,
-            "radius": assigner.FCOS.RADIUS,
-            "max_pairs": assigner.MAX_PAIRS,
-        }
+        size_ranges = cfg.MODEL.OneNet.OBJECT_SIZES_OF_INTEREST
+        return {"size_ranges": size_ranges, **rule_settings(cfg, "FCOS")}
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:

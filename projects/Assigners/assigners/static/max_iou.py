@@ -13,7 +13,7 @@ from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
 
 from ..dense import dense_assignment
-from ..presets import preset_settings
+from ..settings import rule_settings
 
 OPTIONS = ("pos_iou", "neg_iou", "low_quality", "min_pos_iou", "all_ties")
 # The settings of the methods that the rule is known from.
@@ -102,14 +102,14 @@ class MaxIoU(Assigner):
 
     @classmethod
     def from_config(cls, cfg):
-        settings = preset_settings(cfg.MODEL.OneNet.ASSIGNER.MAX_IOU, "MAX_IOU", PRESETS)
+        settings = rule_settings(cfg, "MAX_IOU", PRESETS)
         if cfg.MODEL.OneNet.HEAD == "CenterNet" and not settings["low_quality"]:
             raise ConfigError(
                 "MaxIoU without its low-quality step needs prior boxes of many sizes, the "
                 '"CenterNet" head has one: set MODEL.OneNet.ASSIGNER.MAX_IOU.PRESET retinanet or '
                 "MODEL.OneNet.HEAD RetinaNet."
             )
-        return {**settings, "max_pairs": cfg.MODEL.OneNet.ASSIGNER.MAX_PAIRS}
+        return settings
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
