@@ -21,6 +21,7 @@ from assigners import add_assigners_config
 from detect import CocoResults, Painter
 from detectron2.utils.logger import setup_logger
 from onenet.engine import check_weights, exit_on_user_error, setup_cfg
+from onenet.engine.arguments import program_parser
 from onenet.errors import UserError
 from onenet.predict import BasePredictor, OnnxPredictor, Predictor
 from outputs import make_folder, picture_files
@@ -32,9 +33,7 @@ RESULTS_SUFFIX = ".json"
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     detector = parser.add_mutually_exclusive_group(required=True)
     detector.add_argument("--config-file", metavar="FILE", help="of a checkpoint")
     detector.add_argument("--model", metavar="FILE", help="of tools/export_onnx.py")

@@ -27,7 +27,7 @@ from detectron2.utils.logger import setup_logger
 from lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
 from lab.results import FINISHED
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import add_opts, at_least, program_parser
 from onenet.errors import ConfigError
 
 TRAIN_NET = Path(__file__).resolve().parents[1] / "train_net.py"
@@ -36,9 +36,7 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config-file", metavar="FILE", help="of every arm, with --vary")
     what.add_argument("--experiment", metavar="FILE", help="an experiment file")
@@ -62,7 +60,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--report-only", action="store_true", help="report on what is there, without training"
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
+    add_opts(parser, nargs="*")
     return parser.parse_intermixed_args(argv)
 
 

@@ -16,14 +16,12 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from onenet.benchmark.complexity import analyze
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import add_opts, at_least, program_parser
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument(
         "--size",
@@ -35,9 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--max-depth", type=at_least(0), default=3, metavar="N", help="of the modules, default: 3"
     )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
-    )
+    add_opts(parser)
     return parser.parse_args(argv)
 
 

@@ -28,7 +28,7 @@ from onenet.benchmark.stages import RUNTIMES, report_stages, time_stages
 from onenet.benchmark.step import Timing, measure
 from onenet.data import check_datasets_available
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import add_opts, at_least, program_parser
 from onenet.errors import nearest
 
 TASKS = ("train", "eval", "data", "stages")
@@ -37,9 +37,7 @@ CACHED_BATCHES = 20  # as many as are read before the clock runs
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument(
         "--task", type=tasks, required=True, metavar="TASKS", help=f"some of {','.join(TASKS)}"
@@ -63,9 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cpu-time", action="store_true", help="of stages on the CPU: leaves out other programs"
     )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
-    )
+    add_opts(parser)
     return parser.parse_args(argv)
 
 

@@ -20,6 +20,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
 from onenet.engine import exit_on_user_error
+from onenet.engine.arguments import program_parser
 from onenet.errors import UserError
 from onenet.export.half_weights import halve_weights
 from onenet.export.onnx_file import check_installed
@@ -36,9 +37,7 @@ MAX_BYTES = 10_000_000  # of all files, as they travel
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--model", required=True, metavar="FILE", help="of tools/export_onnx.py")
     parser.add_argument("--output", required=True, metavar="FOLDER", type=Path)
     parser.add_argument("--image", metavar="FILE", help="the sample, default: a scene of digits")

@@ -25,6 +25,7 @@ from onenet.data.crowdhuman.dataset import (
 )
 from onenet.data.crowdhuman.odgt import check_inputs, convert_odgt
 from onenet.engine import exit_on_user_error
+from onenet.engine.arguments import program_parser
 from onenet.files import write_text
 
 MAX_LISTED = 20  # broken lines of a file that are told one by one
@@ -32,9 +33,7 @@ MAX_LISTED = 20  # broken lines of a file that are told one by one
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument(
         "--folder",
         type=Path,

@@ -20,21 +20,20 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.utils.logger import setup_logger
 from onenet.engine import exit_on_user_error, setup_cfg
+from onenet.engine.arguments import add_opts, program_parser
 from onenet.export import export_model
 from onenet.predict import read_image
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument("--output", required=True, metavar="FILE", help="model.onnx or model.pt2")
     parser.add_argument(
         "--images", nargs="+", default=[], metavar="FILE", help="to compare on, default: digits"
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
+    add_opts(parser, nargs="*")
     return parser.parse_intermixed_args(argv)
 
 

@@ -23,7 +23,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from onenet.benchmark.step import measure_in_turns
 from onenet.data import check_datasets_available, load_records
 from onenet.engine import exit_on_user_error
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import at_least, program_parser
 from onenet.evaluation import evaluate_predictor
 from onenet.export import quantize
 from onenet.predict import OnnxPredictor, read_image
@@ -34,9 +34,7 @@ TIMED, WARMUP = 50, 5  # how often an image is timed
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--model", required=True, metavar="FILE")
     parser.add_argument("--output", required=True, metavar="FILE")
     images = parser.add_mutually_exclusive_group(required=True)

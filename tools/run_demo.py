@@ -33,6 +33,7 @@ from onenet.engine import (
     setup_cfg,
     training_seconds,
 )
+from onenet.engine.arguments import add_opts, program_parser
 from onenet.visualization import draw_gallery, gallery_files
 from tabulate import tabulate
 
@@ -46,18 +47,14 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument(
         "--config-file",
         default=os.path.relpath(CONFIG),
         metavar="FILE",
         help="default: %(default)s",
     )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
-    )
+    add_opts(parser)
     return parser.parse_args(argv)
 
 

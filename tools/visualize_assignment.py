@@ -30,7 +30,7 @@ from onenet.data import check_num_classes, load_records
 from onenet.data.annotated import annotated_mapper
 from onenet.data.coco.annotated_files import load_annotated_files
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import at_least, program_parser
 from onenet.errors import UserError
 from onenet.visualization import (
     HEATS,
@@ -50,9 +50,7 @@ LEAST_SIDE = 64  # of a panel, pixels: less has no room for a title
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument(
         "--input", nargs="+", required=True, help="a registered dataset, or images and folders"

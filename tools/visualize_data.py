@@ -27,7 +27,7 @@ from onenet.data import (
     told_names,
 )
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least
+from onenet.engine.arguments import add_opts, at_least, program_parser
 from onenet.errors import ConfigError
 from onenet.predict import read_image
 from onenet.visualization import draw_truth, input_image
@@ -39,9 +39,7 @@ Picture = tuple[str, np.ndarray]  # file name and drawing
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", metavar="NAME", help="draw the annotations of this dataset")
     source.add_argument("--config-file", metavar="FILE", help="draw what its train loader yields")
@@ -50,9 +48,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--max-images", type=at_least(1), default=20, metavar="N", help="default: 20"
     )
     parser.add_argument("--scale", type=float, default=2.0, help="enlargement, default: 2")
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override the config"
-    )
+    add_opts(parser)
     return parser.parse_args(argv)
 
 

@@ -15,13 +15,12 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 # isort: split
 from lab.results_page import write_page
 from onenet.engine import exit_on_user_error
+from onenet.engine.arguments import program_parser
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("folder", type=Path, help="where tools/ablate.py left its report")
     parser.add_argument("--page", type=Path, required=True, metavar="FILE", help="Markdown")
     return parser.parse_args(argv)

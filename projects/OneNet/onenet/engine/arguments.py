@@ -1,9 +1,19 @@
-"""Types of command-line arguments."""
+"""What the programs have in common on their command lines."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
+
+
+def program_parser(description: str) -> ArgumentParser:
+    """A parser whose help begins with the lines of ``description`` as they are."""
+    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+
+
+def add_opts(parser: ArgumentParser, nargs: str = REMAINDER) -> None:
+    """Add ``opts``, the keys and values that override the config, behind all other arguments."""
+    parser.add_argument("opts", nargs=nargs, metavar="KEY VALUE", help="override the config")
 
 
 def at_least(least: int) -> Callable[[str], int]:
