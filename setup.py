@@ -19,6 +19,7 @@ REQUIRES = [
     "scipy>=1.9",
     "scikit-learn>=1.2",
     "Pillow>=11.2",  # the first that reads the orientation in XMP data of every format
+    "Jinja2>=3.0",
     "matplotlib>=3.6",
     "pycocotools>=2.0.6",
     "fvcore>=0.1.5.post20221221",  # the first whose configs may have several _BASE_
