@@ -15,7 +15,7 @@ CPU_PAIRS = 1 << 18
 # Elsewhere every piece costs some tens of launches, so that it takes this part of the memory: of
 # all that there is, because what is free has to be asked of the driver in every step.
 MEMORY_SHARE = 1 / 16
-BYTES_PER_PAIR = 32  # with all temporary values; the hungriest assigner, FCOS, has 27
+BYTES_PER_PAIR = 40  # with all temporary values; the hungriest assigner, FCOS, has 36
 ASSUMED_MEMORY = 8 << 30  # bytes, of devices other than CUDA and ROCm
 
 
