@@ -22,7 +22,7 @@ def complete_file(path: str | os.PathLike) -> Iterator[Path]:
         Where to write it: a path in the same folder, with the same suffix.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial = path.with_name(f"{path.name}.partial{path.suffix}")
     try:
         yield partial
         if partial.exists():
