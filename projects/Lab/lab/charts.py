@@ -11,7 +11,6 @@ from .svg import Series, histogram, line_chart
 
 Chart = tuple[str, str]  # a name, the SVG
 
-AP_RANGE = (0.0, 100.0)
 LOSS = "total_loss"
 
 

@@ -50,7 +50,7 @@ _AP = {
 
 METRICS = (
     *(
-        Metric(f"{name}", name, f"{meaning}, without NMS", key=f"bbox/{name}")
+        Metric(name, name, f"{meaning}, without NMS", key=f"bbox/{name}")
         for name, meaning in _AP.items()
     ),
     *(

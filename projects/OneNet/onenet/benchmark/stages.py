@@ -26,7 +26,7 @@ from ..predict.model_card import ModelCard
 from .step import measure_in_turns
 
 if TYPE_CHECKING:
-    from ..export.runtimes import Parts
+    from ..export.runtimes import StagedDetector
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _each_runtime(
     card: ModelCard,
     shape: tuple[int, int, int, int],
     runtimes: Sequence[str],
-) -> Iterator[Parts]:
+) -> Iterator[StagedDetector]:
     from ..export.runtimes import in_onnxruntime, in_pytorch  # which needs onnxruntime
 
     images, _, *size = shape
@@ -131,7 +131,7 @@ def _level_sizes(model: nn.Module, size: Sequence[int]) -> tuple[int, ...]:
 
 
 def _time(
-    parts: Parts,
+    parts: StagedDetector,
     pictures: list[np.ndarray],
     iterations: int,
     warmup: int,

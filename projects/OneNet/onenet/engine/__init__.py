@@ -5,11 +5,12 @@ from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .checks import check_run, check_weights
 from .config.saved import config_differences, set_aside
 from .hooks.assignment_probe import AssignmentProbe
+from .hooks.assignment_statistics import AssignmentStatistics
 from .hooks.assignment_time import AssignmentTime
 from .hooks.best_checkpoint import BestCheckpoint
 from .hooks.initial_weights import InitialWeights
+from .hooks.progress import MeanStepTime
 from .hooks.resume import LogContinuation, StepSeed
-from .hooks.statistics import AssignmentStatistics, MeanStepTime
 from .launch import count_processes, exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer

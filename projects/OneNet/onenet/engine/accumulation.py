@@ -11,7 +11,7 @@ from detectron2.engine import AMPTrainer, SimpleTrainer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from .hooks.statistics import unwrapped
+from .parallel import unwrapped
 
 
 class _Accumulation:

@@ -33,13 +33,15 @@ from ..evaluation import build_evaluator, candidates_offered
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .divergence import divergence
 from .hooks.assignment_probe import AssignmentProbe, build_probe
+from .hooks.assignment_statistics import AssignmentStatistics
 from .hooks.assignment_time import AssignmentTime
 from .hooks.best_checkpoint import BestCheckpoint
 from .hooks.initial_weights import InitialWeights
+from .hooks.progress import MeanStepTime, TrainingProgress
 from .hooks.resume import LogContinuation, StepSeed
-from .hooks.statistics import AssignmentStatistics, MeanStepTime, TrainingProgress, unwrapped
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
+from .parallel import unwrapped
 
 logger = logging.getLogger(__name__)
 

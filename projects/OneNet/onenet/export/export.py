@@ -20,7 +20,7 @@ from .graph import DetectionGraph
 from .onnx_file import check_installed, save_onnx, to_onnx
 from .program import save_program, trace
 from .sample_images import digit_scenes
-from .verify import Run, Verification, verify
+from .verify import Detect, Verification, verify
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def check_exportable(cfg: CfgNode) -> None:
             raise ConfigError(f"MODEL.OneNet.{key}: exported models have no NMS; set it to False.")
 
 
-def _write(model: torch.nn.Module, card: ModelCard, path: Path) -> tuple[Run, int]:
+def _write(model: torch.nn.Module, card: ModelCard, path: Path) -> tuple[Detect, int]:
     """Write a file, and give a function that runs it and the least side of its images."""
     graph = DetectionGraph(model)
     logger.info("Tracing the model ...")
@@ -87,7 +87,7 @@ def _write(model: torch.nn.Module, card: ModelCard, path: Path) -> tuple[Run, in
     return _run_onnx(path), 1
 
 
-def _run_onnx(path: Path) -> Run:
+def _run_onnx(path: Path) -> Detect:
     try:
         session = open_session(path)
     except UserError as error:
@@ -101,7 +101,7 @@ def _run_onnx(path: Path) -> Run:
     return lambda batch: list(zip(*session.run(None, {"images": batch}), strict=True))
 
 
-def _run_program(path: Path) -> Run:
+def _run_program(path: Path) -> Detect:
     module = torch.export.load(path).module()
 
     @torch.inference_mode()

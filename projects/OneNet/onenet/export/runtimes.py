@@ -24,11 +24,11 @@ from .stages import Network, NmsTail, TopKTail
 
 CUDA = "CUDAExecutionProvider"
 
-Run: TypeAlias = Callable[..., Sequence[Any]]
+Stage: TypeAlias = Callable[..., Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Parts:
+class StagedDetector:
     """A detector in a runtime.
 
     Attributes:
@@ -41,14 +41,14 @@ class Parts:
     runtime: str
     device: str
     predictor: BasePredictor
-    network: Run
-    top_k: Run
-    nms: Run
+    network: Stage
+    top_k: Stage
+    nms: Stage
 
 
 def in_pytorch(
     model: nn.Module, card: ModelCard, batch_size: int, top_k: TopKTail, nms: NmsTail
-) -> Parts:
+) -> StagedDetector:
     """The detector on the device where it is."""
 
     @torch.inference_mode()
@@ -61,7 +61,7 @@ def in_pytorch(
 
     predictor = _LoadedPredictor(model, card, batch_size)
     tails = (torch.inference_mode()(tail) for tail in (top_k, nms))
-    return Parts("pytorch", model.device.type, predictor, network, *tails)
+    return StagedDetector("pytorch", model.device.type, predictor, network, *tails)
 
 
 def in_onnxruntime(
@@ -71,7 +71,7 @@ def in_onnxruntime(
     top_k: TopKTail,
     nms: NmsTail,
     folder: Path,
-) -> list[Parts]:
+) -> list[StagedDetector]:
     """The exported detector on each device that onnxruntime has here.
 
     Args:
@@ -93,7 +93,7 @@ def in_onnxruntime(
     return [_load(folder, provider, shape[0]) for provider in providers]
 
 
-def _load(folder: Path, provider: str, batch_size: int) -> Parts:
+def _load(folder: Path, provider: str, batch_size: int) -> StagedDetector:
     options = SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     predictor = OnnxPredictor(
@@ -107,7 +107,7 @@ def _load(folder: Path, provider: str, batch_size: int) -> Parts:
         _OnDevice(folder / f"{name}.onnx", provider, options, device)
         for name in ("network", "top_k", "nms")
     ]
-    return Parts("onnxruntime", device, predictor, *parts)
+    return StagedDetector("onnxruntime", device, predictor, *parts)
 
 
 class _OnDevice:

@@ -18,7 +18,7 @@ BOX_TOLERANCE = 1e-2  # pixels
 SCORE_FLOOR = 0.05  # detections below this are not compared, unless there is none above
 BATCH_SIZES = (1, 2)
 
-Run = Callable[[np.ndarray], Sequence[Found]]
+Detect = Callable[[np.ndarray], Sequence[Found]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Verification:
 
 def verify(
     model: nn.Module,
-    run: Run,
+    run: Detect,
     images: Sequence[np.ndarray],
     card: ModelCard,
     least_side: int = 1,

@@ -9,13 +9,13 @@ import numpy as np
 import onenet
 import pytest
 from onenet.data.digits.glyphs import INK_THRESHOLD, load_pool
-from onenet.data.digits.scenes import CROWD, DIGITS, Scene, SceneStyle, compose_scene
+from onenet.data.digits.scenes import CROWD, DIGITS, DigitsScene, SceneStyle, compose_scene
 from pycocotools import mask
 
 SCENES = 12
 
 
-def compose(seed: int, style: SceneStyle = DIGITS, split: str = "train") -> Scene:
+def compose(seed: int, style: SceneStyle = DIGITS, split: str = "train") -> DigitsScene:
     return compose_scene(np.random.default_rng(seed), load_pool(split), style)
 
 
@@ -29,7 +29,7 @@ def scenes(style):
     return [compose(seed, style) for seed in range(SCENES)]
 
 
-def digest(*scenes: Scene) -> str:
+def digest(*scenes: DigitsScene) -> str:
     content = [(s.image.tobytes(), [(d.label, d.box) for d in s.digits]) for s in scenes]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 

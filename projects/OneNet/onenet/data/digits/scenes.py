@@ -101,14 +101,16 @@ class Digit:
 
 
 @dataclass(frozen=True)
-class Scene:
+class DigitsScene:
     """An RGB image (size, size, 3) uint8 and the digits in it, later ones on top."""
 
     image: np.ndarray
     digits: list[Digit]
 
 
-def compose_scene(rng: np.random.Generator, pool: DigitPool, style: SceneStyle = DIGITS) -> Scene:
+def compose_scene(
+    rng: np.random.Generator, pool: DigitPool, style: SceneStyle = DIGITS
+) -> DigitsScene:
     """Draw one scene; everything random comes from ``rng``.
 
     Raises:
@@ -118,7 +120,7 @@ def compose_scene(rng: np.random.Generator, pool: DigitPool, style: SceneStyle =
     digits = _arrange(rng, pool, style)
     for digit in digits:
         _draw(image, digit)
-    return Scene(add_grain(rng, image), digits)
+    return DigitsScene(add_grain(rng, image), digits)
 
 
 def _arrange(rng: np.random.Generator, pool: DigitPool, style: SceneStyle) -> list[Digit]:

@@ -1,11 +1,12 @@
 """Training hooks."""
 
 from .assignment_probe import AssignmentProbe
+from .assignment_statistics import AssignmentStatistics
 from .assignment_time import AssignmentTime
 from .best_checkpoint import BestCheckpoint
 from .initial_weights import InitialWeights
+from .progress import MeanStepTime
 from .resume import LogContinuation, StepSeed
-from .statistics import AssignmentStatistics, MeanStepTime
 
 __all__ = [
     "AssignmentProbe",

@@ -16,7 +16,7 @@ from ...errors import ConfigError
 from ...inspection.dynamics import PositivePairs, Values, describe, moved, pool, positive_pairs
 from ...inspection.positives import positive_samples
 from ...randomness import keeping_random_state
-from .statistics import unwrapped
+from ..parallel import unwrapped
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from detectron2.engine import HookBase
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from .statistics import PREFIX, unwrapped
+from ..parallel import unwrapped
+from .assignment_statistics import PREFIX
 
 NAME = PREFIX + "time"
 MILLISECONDS = 1000  # in a second

@@ -8,7 +8,7 @@ import torch
 from detectron2.engine import HookBase
 
 from ...files import complete_file
-from .statistics import unwrapped
+from ..parallel import unwrapped
 
 FILE_NAME = "model_initial.pth"
 
