@@ -39,7 +39,7 @@ def read_configs(runs: Sequence[Run], read_config: ReadConfig) -> list[CfgNode]:
 
 
 def _check_measurable(cfg: CfgNode) -> None:
-    """Check that a run will have what a report tells of it."""
+    """Check that a run will have what the report shows."""
     if cfg.MODEL.META_ARCHITECTURE != "OneNet":
         raise ConfigError(
             f'MODEL.META_ARCHITECTURE "{cfg.MODEL.META_ARCHITECTURE}" has no assigner to compare; '

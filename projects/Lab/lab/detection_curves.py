@@ -62,7 +62,7 @@ def detection_curves(
         if curves.get("max_detections") == max_detections:
             return curves
     plain, with_nms = (json.loads(source.read_text(encoding="utf-8")) for source in sources)
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every step
         truth = coco_api(coco_content(dataset_name, load_records(dataset_name)))
         curves = _measure(truth, plain, with_nms, max_detections)
     write_text(kept, json.dumps(curves))

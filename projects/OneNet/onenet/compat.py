@@ -2,7 +2,7 @@
 
 v0.5 and v0.6 are from 2021. They import names that later NumPy, Pillow and setuptools releases
 removed, and they insist on their compiled extension ``detectron2._C`` although nothing here needs
-it. :func:`install` lends them what they miss, and only what their own sources ask for: on the
+it. :func:`install` adds what they miss, and only what their own sources ask for: on the
 main branch nothing is missing, so nothing is done. Versions are told apart by features, because
 v0.6 and main carry the same version string.
 """
@@ -133,19 +133,19 @@ class _ModelZooFinder:
 
 
 class _PkgResourcesLender(SourceFileLoader):
-    """Runs a module with a small ``pkg_resources`` that nobody else gets to see."""
+    """Loads a module while a small ``pkg_resources`` is importable, which is removed afterwards."""
 
     def exec_module(self, module: types.ModuleType) -> None:
-        lent = types.ModuleType("pkg_resources")
-        lent.resource_filename = lambda package, name: str(
+        stand_in = types.ModuleType("pkg_resources")
+        stand_in.resource_filename = lambda package, name: str(
             Path(sys.modules[package].__file__).parent / name
         )
-        sys.modules.setdefault(lent.__name__, lent)
+        sys.modules.setdefault(stand_in.__name__, stand_in)
         try:
             super().exec_module(module)
         finally:
-            if sys.modules.get(lent.__name__) is lent:
-                del sys.modules[lent.__name__]
+            if sys.modules.get(stand_in.__name__) is stand_in:
+                del sys.modules[stand_in.__name__]
 
 
 def _import_quietly() -> None:

@@ -46,7 +46,7 @@ def _add_head_config(onenet: CN) -> None:
     onenet.DECONV_KERNEL = [4, 4, 4]
     onenet.DCN = True  # deformable convolution before each up-sampling step
     onenet.MODULATE_DEFORM = True
-    onenet.NUM_STAGES = 1  # new: prediction stages in training; inference uses the first alone
+    onenet.NUM_STAGES = 1  # new: prediction stages in training; inference uses only the first
 
     # FCOS and RetinaNet heads.
     onenet.FEATURES_STRIDE = [8, 16, 32, 64, 128]
@@ -77,7 +77,7 @@ def _add_assignment_config(onenet: CN) -> None:
 
     # Losses.
     # new: "focal", "quality_focal", "varifocal", "varifocal_unweighted" (one-to-few), "bce" (YOLO)
-    # or "mal" (DEIM), see docs/losses.md; ALPHA and GAMMA are those of "focal" alone
+    # or "mal" (DEIM), see docs/losses.md; only "focal" reads ALPHA and GAMMA
     onenet.CLASS_LOSS = "focal"
     # new: "assigned" (what the assigner says, mostly 1) or "iou" of the predicted box
     onenet.CLASS_TARGET = "assigned"
@@ -112,9 +112,9 @@ def _add_branch_config(onenet: CN) -> None:
     selector.WEIGHT = 1.0  # of its loss, beside CLASS_WEIGHT
     selector.NUM_CONV = 2  # convolutions before its output
     selector.MAX_FILTERING = False  # between them: compare neighbours, also those of other levels
-    selector.FREEZE = False  # train it alone, on top of the detector in MODEL.WEIGHTS
+    selector.FREEZE = False  # train nothing else, on top of the detector in MODEL.WEIGHTS
 
-    # new: a second head on the same features, in training alone, that learns by another rule.
+    # new: a second head on the same features, only in training, that learns by another rule.
     aux = child(onenet, "AUX")
     aux.ASSIGNER = ""  # any registered assigner; "" = there is no such branch
     aux.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]

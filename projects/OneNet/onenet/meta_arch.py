@@ -56,7 +56,7 @@ class OneNet(nn.Module):
             score_threshold: detections with a lower score are left out.
             nms_threshold: IoU of class-wise NMS after top-k, for comparison; None = no NMS.
             nms_candidates: NMS among this many detections of each level instead; 0 = after top-k.
-            frozen: train the head's selector alone; all else stays as it is.
+            frozen: train only the head's selector; all else stays as it is.
         """
         super().__init__()
         self.backbone = backbone
@@ -114,7 +114,7 @@ class OneNet(nn.Module):
 
     @property
     def normalizer(self) -> Normalizer:
-        """What all criteria have the denominator of their losses from."""
+        """Gives the denominator of the losses of all criteria."""
         return self.criterion.normalizer
 
     def forward(self, batched_inputs: list[dict]):
@@ -176,7 +176,7 @@ class OneNet(nn.Module):
 
         Returns:
             The predictions of each branch, in the precision of the network, first the one that
-            inference uses (in evaluation mode that alone), and the samples they belong to.
+            inference uses (in evaluation mode only that one), and the samples they belong to.
         """
         return self.head(self.features(images))
 

@@ -126,7 +126,7 @@ def data_task(cfg: CfgNode) -> Callable[[], None]:
 
 
 class _Endless:
-    """Batches over and over, each time anew for who begins to iterate."""
+    """Batches over and over; every iterator begins with the first."""
 
     def __init__(self, batches: Sequence[Batch]):
         self.batches = batches
@@ -148,7 +148,7 @@ def test_batches(cfg: CfgNode, count: int) -> list[Batch]:
 def random_batches(
     cfg: CfgNode, images: int, size: tuple[int, int], count: int = 1, seed: int = 0
 ) -> list[Batch]:
-    """Random images with random objects, for who has no data.
+    """Random images with random objects, where there is no data.
 
     Args:
         cfg: read for the number of classes.

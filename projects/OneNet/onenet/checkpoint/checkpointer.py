@@ -46,9 +46,9 @@ class Checkpointer(DetectionCheckpointer, _SafeReading):
         save_dir: folder of the checkpoints.
         allow_partial: load what fits and only warn about the rest, as Detectron2 does.
         unsafe_load: the one file that may hold any objects, and so run code.
-        need_detector: refuse weights of a backbone alone, and none, which training may begin with.
+        need_detector: refuse weights of only a backbone, and none; training may begin with both.
         class_names: by class id, to be saved; of weights that call them otherwise it warns.
-        save_to_disk: by default the main process alone saves.
+        save_to_disk: by default only the main process saves.
         checkpointables: what else to save, by name.
     """
 

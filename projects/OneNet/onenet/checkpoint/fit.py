@@ -64,7 +64,7 @@ def check_fit(
 
 
 def check_detector(source: str, model: nn.Module, incompatible: Any) -> None:
-    """Refuse weights that fill the backbone alone and leave the rest of the model random.
+    """Refuse weights that fill only the backbone and leave the rest of the model random.
 
     Args:
         source, model, incompatible: as in :func:`check_fit`.

@@ -20,7 +20,7 @@ DENOMINATORS_DIFFER = (
 
 
 class Normalizer:
-    """What sums over the batch are divided by: the objects, or what the assigner says, of it all.
+    """The denominator of the losses: the objects of the whole batch, or what the assigner gives.
 
     The criteria of a model share one, so that a batch may come in several parts (:meth:`in_parts`).
     """
@@ -48,8 +48,8 @@ class Normalizer:
 class Parts:
     """Denominators while only a part of the batch is known.
 
-    Losses are divided by what the first part lets one expect of the whole batch. After the last
-    part, :meth:`correction` tells by what factor that was wrong.
+    Losses are divided by an estimate, the first part's share times the number of parts. After the
+    last part, :meth:`correction` is the estimate divided by the actual denominator.
     """
 
     def __init__(self, count: int):

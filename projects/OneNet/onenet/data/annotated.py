@@ -1,4 +1,4 @@
-"""Annotated images as a network sees them in tests, to be looked at and measured."""
+"""Annotated images, preprocessed as for testing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .records import load_records
 
 
 def annotated_scenes(cfg: CfgNode, dataset_name: str) -> MapDataset:
-    """The images of a dataset as the network sees them in tests, with their ground truth.
+    """The images of a dataset, preprocessed as for testing, with their ground truth.
 
     Each is a dict in Detectron2's standard format with ``image`` and ``instances``, both in pixels
     of the network's input.

@@ -29,7 +29,7 @@ def register_digits(root: str | os.PathLike | None = None) -> None:
                 partial(load_digits_scenes, root, spec, split),
                 json_file=str(spec.json_file(folder, split)),
                 image_root=str(spec.image_root(folder, split)),
-                prepare=partial(ensure_digits, root, spec),  # for who reads json_file directly
+                prepare=partial(ensure_digits, root, spec),  # for those who read json_file directly
                 evaluator_type="coco",
                 thing_classes=list(CLASS_NAMES),
                 thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASS_NAMES))},

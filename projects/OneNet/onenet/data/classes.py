@@ -1,4 +1,4 @@
-"""The classes of datasets, which the head and each other's must agree with."""
+"""The classes of datasets, which must agree with the head and with each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checks import check_known
 
 
 def class_names(name: str) -> list[str] | None:
-    """What a dataset calls its classes, by class id; None where it does not tell.
+    """What a dataset calls its classes, by class id; None where it has no names.
 
     Raises:
         ConfigError, UserError: the dataset is unknown, or its annotations cannot be read.
@@ -27,7 +27,7 @@ def class_names(name: str) -> list[str] | None:
 
 
 def told_names(datasets: Sequence[str], num_classes: int) -> tuple[str, ...] | None:
-    """What the first of the datasets that tells calls its classes; None where none does.
+    """The names of the classes, from the first dataset that has them; None where none has.
 
     A dataset that is not on this machine, or has another number of classes, is no error: names are
     all that is wanted of it.
@@ -43,10 +43,10 @@ def told_names(datasets: Sequence[str], num_classes: int) -> tuple[str, ...] | N
 
 
 def count_classes(names: Sequence[str]) -> int:
-    """How many classes the first of the datasets has that tells.
+    """The number of classes, from the first dataset that names them.
 
     Raises:
-        ConfigError, UserError: none of them tells, or one is unknown or cannot be read.
+        ConfigError, UserError: none of them names its classes, or one is unknown or cannot be read.
     """
     for name in names:
         classes = class_names(name)
@@ -62,8 +62,8 @@ def check_num_classes(names: Sequence[str], num_classes: int) -> None:
     """Refuse a number of classes that a dataset contradicts.
 
     Args:
-        names: datasets that :func:`check_datasets_available` let through. Those that do not
-            tell their classes are not judged.
+        names: datasets that :func:`check_datasets_available` let through. Those without
+            names of classes are passed over.
         num_classes: ``MODEL.OneNet.NUM_CLASSES``.
 
     Raises:
@@ -104,8 +104,8 @@ def check_same_classes(names: Sequence[str]) -> None:
     """Refuse datasets that do not have the same classes in the same order.
 
     Args:
-        names: datasets that :func:`check_datasets_available` let through. Those that do not
-            tell their classes are not judged.
+        names: datasets that :func:`check_datasets_available` let through. Those without
+            names of classes are passed over.
 
     Raises:
         UserError: names the first class that differs.

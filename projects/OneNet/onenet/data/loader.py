@@ -38,7 +38,7 @@ class TrainLoader:
         self.num_workers = num_workers
 
     def start_at(self, iteration: int) -> None:
-        """Make the batch of this iteration the first of whoever begins to iterate from now on."""
+        """Let whoever iterates from now on begin with the batch of this iteration."""
         self.batches.start = iteration
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
@@ -54,8 +54,8 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     """Build what gives a process its training batches, with checked annotations.
 
     Images and their order are those of Detectron2's training loader. Unlike there, which of them
-    share a batch is decided before they are read, and what augmentation makes of one depends on
-    ``SEED`` and its place in the order alone; so a run can go on from any iteration. Where
+    share a batch is decided before they are read, and what augmentation makes of one depends only
+    on ``SEED`` and its place in the order; so a run can go on from any iteration. Where
     ``SEED`` is negative, each call draws a new seed.
 
     Raises:
@@ -90,7 +90,7 @@ def build_train_mappers(cfg: CfgNode) -> list[OneNetDatasetMapper]:
 
 
 def check_sizes(cfg: CfgNode) -> None:
-    """Look at the keys for the sizes of training images.
+    """Check the keys for the sizes of training images.
 
     Raises:
         ConfigError: one size for each batch is asked for, of a range instead of a list.
@@ -129,7 +129,7 @@ def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sam
 
 
 def check_sampler(cfg: CfgNode) -> None:
-    """Look up ``DATALOADER.SAMPLER_TRAIN``.
+    """Check ``DATALOADER.SAMPLER_TRAIN``.
 
     Raises:
         ConfigError: there is none of that name.

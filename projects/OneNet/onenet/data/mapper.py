@@ -26,8 +26,8 @@ BOX_KEYS = ("bbox", "bbox_mode", "category_id")
 class OneNetDatasetMapper:
     """Maps a dataset dict of Detectron2 to a sample, with the augmentations of the official recipe.
 
-    Unlike Detectron2's mapper it reads images as the predictors do, and takes of annotations the
-    boxes alone. Reads of ``INPUT``: the stock keys of size, flip and format, and ``CROP``. Where
+    Unlike Detectron2's mapper it reads images as the predictors do, and of annotations only the
+    boxes. Reads of ``INPUT``: the stock keys of size, flip and format, and ``CROP``. Where
     that is enabled, every other training image, at random, is resized and cropped first.
 
     With ``ignore_regions``, training samples have ``ignore_boxes`` (n, 4) float32, the boxes

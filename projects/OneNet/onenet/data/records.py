@@ -1,4 +1,4 @@
-"""A dataset as it is trained and judged on: the one place where all of the package reads it."""
+"""The one place where datasets are read, for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD_FILE = (
 
 
 def load_records(name: str) -> list[dict[str, Any]]:
-    """Read a dataset, and tell what had to be repaired, once in a process.
+    """Read a dataset, and warn of what had to be repaired, once in a process.
 
     Args:
         name: of a registered dataset.
@@ -45,7 +45,7 @@ def load_records(name: str) -> list[dict[str, Any]]:
 
 
 def read_records(name: str) -> tuple[list[dict[str, Any]], str]:
-    """Read a dataset as :func:`load_records` does; returns also what it would tell, in a line."""
+    """Read a dataset as :func:`load_records` does; also returns its warning, or an empty string."""
     check_datasets_available([name])
     records = _read(name)
     remarks = [repair_boxes(records, name), _nothing_to_find(records)]

@@ -26,7 +26,7 @@ class Draw(NamedTuple):
 class TrainingBatches(Sampler):
     """Batches of one process, as lists of draws.
 
-    They are made of indices alone, before an image is read. Entering the stream at iteration i
+    They are made of indices, before any image is read. Entering the stream at iteration i
     therefore costs a fraction of a microsecond for each draw before it, and gives the batches that
     a run from the beginning has from there on.
 
@@ -61,14 +61,14 @@ class TrainingBatches(Sampler):
 
 
 class SeededDataset(Dataset):
-    """Maps the record of a draw with random numbers that depend on its position alone.
+    """Maps the record of a draw with random numbers that depend only on its position.
 
     Which process or worker does it, and what it did before, makes no difference. The generators of
     that process are left as they are after it.
 
     Args:
         records: what to map, by index.
-        mappers: one of them, which depends on the number of the batch alone, maps all of a batch.
+        mappers: the number of a batch decides which of them maps all of it.
         seed: of the run, the same in all processes.
     """
 

@@ -83,7 +83,7 @@ def check_run(
 
 
 def check_data(cfg: CfgNode, *, eval_only: bool = False) -> None:
-    """Read the datasets of a run and look for their images; what can be repaired is not told here.
+    """Read the datasets of a run and look for their images; repairs are reported by the loaders.
 
     Args:
         cfg: the config.
@@ -169,7 +169,7 @@ def check_weights(
 
     Args:
         cfg, resume, allow_partial, unsafe_load: as in :func:`check_run`.
-        need_detector: whether a backbone alone, or none, will not do.
+        need_detector: whether to refuse weights of only a backbone, and none at all.
         class_names: of the datasets; a detector that is needed, or a run that goes on, must not
             know them in another order.
 
@@ -216,19 +216,19 @@ def _tagged_checkpoint(checkpointer: Checkpointer) -> str:
 
 
 def _weightless_model(cfg: CfgNode) -> nn.Module | None:
-    """The model with shapes alone; None where one of its parts cannot be built so."""
+    """The model without values (device "meta"); None if a part of it cannot be built like that."""
     try:
         with torch.device("meta"):
             return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     except UserError:
         raise
-    except Exception:  # whatever it is, building the model in earnest will tell
+    except Exception:  # whatever it is, building the actual model raises it again
         return None
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what building and loading have to say for when they are done in earnest."""
+    """Suppress logs and warnings, which the actual building and loading will repeat."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -43,5 +43,5 @@ def available_devices() -> list[str]:
 
 
 def _warn_once(message: str) -> None:
-    """Programs that compare configs read many of them."""
+    """Warn once in a process, also where a program reads many configs."""
     log_first_n(logging.WARNING, message, name=__name__, key="message")

@@ -1,4 +1,4 @@
-"""What a run does about the one that its folder holds already."""
+"""What becomes of an earlier run in the output folder of a new one."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def launch(main: Main, cfg: CfgNode, args: Namespace) -> None:
                 args=(main, cfg, args),
             )
     except ProcessExitedException as error:
-        if error.signal_name:  # nobody else could tell
+        if error.signal_name:  # so that it could not report anything itself
             print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
@@ -172,8 +172,8 @@ def _join(main: Main, cfg: CfgNode, args: Namespace) -> None:
 def _exit_if_alone(launcher: int) -> None:
     """End a process whose launcher was killed while this one started.
 
-    Later the death of the launcher ends it, which PyTorch arranges. Left alone, it would train on
-    beside a run that is resumed.
+    (Once it runs, PyTorch ends it with its launcher.) Otherwise it would go on training while the
+    same run is resumed by another program.
 
     Args:
         launcher: process id of the program that the user started, which may be this one.

@@ -32,7 +32,7 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
 def last_iteration(output_dir: str | os.PathLike) -> int:
     """The iteration of the last complete record, -1 without one.
 
-    It reads the end of the file alone, so that it costs the same however long a run is.
+    It reads only the end of the file, so that it costs the same however long a run is.
     """
     path = os.path.join(output_dir, FILE_NAME)
     if not os.path.exists(path):
@@ -51,7 +51,8 @@ def last_iteration(output_dir: str | os.PathLike) -> int:
 def drop_from(output_dir: str | os.PathLike, iteration: int, *, keep_end: bool = True) -> None:
     """Remove what a run has logged of an iteration and those after it, which will be run again.
 
-    So is what a killed run left unfinished. A program that is killed in here loses no other line.
+    A last line that a killed run left unfinished goes too. A program that is killed meanwhile
+    loses no other line.
 
     Args:
         output_dir: folder of the run.
@@ -108,8 +109,8 @@ def trained_iterations(records: Sequence[Mapping[str, float]]) -> int:
 def training_seconds(records: Sequence[Mapping[str, float]]) -> float:
     """Time that went into training steps, without evaluations and pauses, in seconds.
 
-    The log has the mean step time of every so many iterations, or, from another trainer, the median
-    alone; it is taken for all of them.
+    The log has the mean step time of every so many iterations or, from another trainer, only the
+    median, which then stands for all of them.
     """
     timed = [record for record in records if "time" in record]
     logged = [-1, *(record["iteration"] for record in timed)]

@@ -113,7 +113,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         """Run an iteration.
 
         Raises:
-            UserError: the loss is infinite or NaN. The main process alone looks at it.
+            UserError: the loss is infinite or NaN. Only the main process checks it.
         """
         try:
             super().run_step()

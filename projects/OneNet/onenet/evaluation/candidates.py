@@ -14,8 +14,7 @@ from ..meta_arch import OneNet
 def candidates_offered(model: nn.Module, per_level: int) -> Iterator[None]:
     """Let a detector return ``candidates`` beside ``instances`` meanwhile.
 
-    :class:`NMSDiagnosisEvaluator` suppresses among them. Otherwise nobody needs them, and they take
-    time.
+    :class:`NMSDiagnosisEvaluator` suppresses among them. Nothing else needs them.
 
     Args:
         model: :class:`OneNet`, perhaps wrapped; any other has no candidates and stays as it is.

@@ -94,7 +94,7 @@ def _category_ids(dataset_name: str) -> dict[int, int]:
 
 
 def coco_api(content: dict[str, list[dict[str, Any]]]) -> COCO:
-    """As pycocotools has it; prints what pycocotools does."""
+    """The content as an object of pycocotools, which prints its progress."""
     api = COCO()
     api.dataset = content
     api.createIndex()

@@ -45,7 +45,7 @@ def class_wise_nms(instances: Instances, iou_threshold: float = NMS_IOU) -> Inst
 
 
 class NMSDiagnosisEvaluator(DatasetEvaluator):
-    """Tell how much a detector depends on NMS.
+    """Measures how much a detector depends on NMS.
 
     The model is to return its detections without NMS. Results have three tasks: ``bbox``, COCO
     metrics of the detections as they are; ``bbox_nms``, of the same network with NMS; and
@@ -144,7 +144,7 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         matches = self._gather_matches()
         if self._distributed and not comm.is_main_process():
             return {}
-        # The per-category APs are told once, as trained.
+        # The APs of the classes are reported only without NMS.
         bbox_nms = {name: bbox_nms[name] for name in BOX_METRICS}
         diagnosis = {"nms_gap": bbox_nms["AP"] - bbox["AP"], **diagnose(matches)}
         results = OrderedDict(bbox=bbox, bbox_nms=bbox_nms, nms_diagnosis=diagnosis)

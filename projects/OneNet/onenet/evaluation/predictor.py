@@ -38,7 +38,7 @@ def evaluate_predictor(predictor: BasePredictor, dataset_name: str) -> dict[str,
 
 
 def to_instances(found: Detections) -> Instances:
-    """As Detectron2 has detections.
+    """The detections as Detectron2's ``Instances``.
 
     Raises:
         UserError: there was something wrong with the image.

@@ -1,4 +1,4 @@
-"""A detector in PyTorch and in onnxruntime, whole and in parts, to be timed."""
+"""A detector in PyTorch and in onnxruntime, whole and in stages, to be timed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def in_onnxruntime(
     Args:
         model: on the CPU.
         card: of the model.
-        shape: of the batches; the parts are for this one alone.
+        shape: of the batches; the stages take no other.
         top_k, nms: the tails.
         folder: for files.
     """

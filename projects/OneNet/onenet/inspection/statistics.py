@@ -19,7 +19,7 @@ def assignment_statistics(
         Scalars () on the device of the predictions, not synchronised:
 
         - ``positives_per_gt``: used slots per ground truth.
-        - ``positives_per_gt_level<i>``: the same, samples of level i alone (several levels only).
+        - ``positives_per_gt_level<i>``: the same, of the samples of level i (several levels only).
         - ``gt_without_positive``: fraction of the ground truths.
         - ``shared_samples``: fraction of the positive samples that serve several ground truths.
         - ``positive_iou``: mean IoU of the predicted and the true box over the pairs.

@@ -56,7 +56,7 @@ def _is_whole(value: Any) -> bool:
 
 
 class CocoFile(NamedTuple):
-    """What is to be known of a COCO json file before its images and boxes are.
+    """What a COCO json file says, as far as is needed before its images and boxes are read.
 
     Attributes:
         classes: name of each category by its id, in the order of the ids.
@@ -124,7 +124,7 @@ def _check_entries(
     fields: Mapping[str, Kind],
     options: Mapping[str, Kind] | None = None,
 ) -> None:
-    """Each must have some fields, and may have some more; an id that it must have is its own."""
+    """Check that entries have the fields, of the right kinds, and no id twice."""
     kinds, ids = {**fields, **(options or {})}, set()
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):

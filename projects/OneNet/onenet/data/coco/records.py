@@ -1,4 +1,4 @@
-"""COCO json files as Detectron2's records, of boxes alone."""
+"""COCO json files as Detectron2's records, without masks and keypoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets of the user's own in COCO's format, by a config key alone: ``DATASETS.REGISTER``."""
+"""Datasets of the user's own in COCO's format, registered by the config: DATASETS.REGISTER."""
 
 from __future__ import annotations
 

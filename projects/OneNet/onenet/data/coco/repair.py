@@ -1,4 +1,4 @@
-"""Boxes that enclose nothing or leave the image: what becomes of them, in training and judging."""
+"""Boxes without area or beyond the image: dropped and clipped, in training and evaluation."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def changed_values(cfg: CfgNode, output_dir: str | os.PathLike) -> dict[str, tup
 
 
 def _both(cfg: CfgNode, output_dir: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values there and the wanted ones by key; those that make it another run alone.
+    """The values there and the wanted ones by key; what makes it no other run is the same in both.
 
     Raises:
         FileNotFoundError: there is no config.

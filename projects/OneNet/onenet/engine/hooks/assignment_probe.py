@@ -38,11 +38,11 @@ def check_probe(cfg: CfgNode) -> None:
 
 
 class AssignmentProbe(HookBase):
-    """Tells, whenever there is an evaluation, what the assigner does with the same few images.
+    """Logs at every evaluation what the assigner does with the same few images.
 
     It runs the network as in inference and the assigner as in training (of the first branch), one
     image at a time, and puts the numbers of :mod:`onenet.inspection.dynamics` into the event
-    storage. Training goes on as if it had not: weights, statistics of batch norm and random numbers
+    storage. Training is not changed by it: weights, statistics of batch norm and random numbers
     stay as they are. Only for the main process, where it communicates with no other. Goes in front
     of the hook that saves checkpoints, which take along the positives that the next evaluation is
     compared with.
@@ -92,7 +92,7 @@ class AssignmentProbe(HookBase):
                 images.append(pairs)
                 values.append(described)
         self._history = [*earlier, (iteration, images)][-REMEMBERED:]
-        self._tell(pool(values))
+        self._log(pool(values))
 
     def _look_at(
         self, scene: dict[str, Any], before: PositivePairs | None
@@ -104,7 +104,7 @@ class AssignmentProbe(HookBase):
             values["moved"] = moved(before, now)
         return now, values
 
-    def _tell(self, values: dict[str, float]) -> None:
+    def _log(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             self.trainer.storage.put_scalar(PREFIX + name, value, smoothing_hint=False)
         described = "  ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in values.items())

@@ -21,7 +21,7 @@ FILE_NAME = "model_best"
 
 
 class _WeightsFile(Checkpointer):
-    """Saves the model alone, to a file that is not to be resumed from."""
+    """Saves only the model, and does not make its file the one that a run resumes from."""
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Leave ``last_checkpoint`` as it is."""

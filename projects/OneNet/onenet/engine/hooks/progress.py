@@ -8,7 +8,7 @@ from ..parallel import unwrapped
 
 
 class MeanStepTime(HookBase):
-    """Puts ``mean_time``, the mean of the last steps in seconds; Detectron2 logs their median.
+    """Stores ``mean_time``, the mean of the last steps in seconds; Detectron2 logs their median.
 
     Where steps are not alike, as with ``INPUT.ONE_SIZE_PER_BATCH``, only means add up to the whole.
 
@@ -27,10 +27,7 @@ class MeanStepTime(HookBase):
 
 
 class TrainingProgress(HookBase):
-    """Tells every module that has an attribute ``progress`` how much of the training is done.
-
-    It is 0 in the first step and 1 in the last.
-    """
+    """Sets ``progress`` of every module that has it: 0 in the first step, 1 in the last."""
 
     def before_train(self) -> None:
         modules = unwrapped(self.trainer.model).modules()

@@ -63,7 +63,7 @@ class LogContinuation(HookBase):
         if not self.trainer.resumed or not comm.is_main_process():
             return
         start = self.trainer.start_iter
-        # At the end, the evaluation alone is done again.
+        # After the last iteration only the evaluation is done again.
         drop_from(self.output_dir, start, keep_end=start < self.trainer.max_iter)
         for name, values in self._recent.items():
             history = self.trainer.storage.histories()[name]
