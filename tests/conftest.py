@@ -1,5 +1,8 @@
 """Data that tests of the package and of the programs share."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -16,6 +19,18 @@ def few_digits(tmp_path_factory):
     # It says that it is complete, so nobody makes it anew.
     (folder / STAMP).write_text(fingerprint(spec))
     return root
+
+
+@pytest.fixture(scope="session")
+def run_python(few_digits):
+    """Run a Python program in a folder, to which the few scenes are all of the digits."""
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
+
+    def run(folder, *arguments):
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,7 @@
 """A run that is killed and resumed ends like one that is not."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -62,23 +59,16 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def train(few_digits, tmp_path_factory):
+def train(run_python, tmp_path_factory):
     """Run train_net.py in a folder; killed at (moment, iteration), or not."""
     folder = tmp_path_factory.mktemp("resume")
     (folder / "config.yaml").write_text(CONFIG)
     (folder / "killer.py").write_text(KILLER)
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
 
     def run(output, *flags, kill=()):
         killer = ["killer.py", *map(str, kill)] if kill else []
-        program = [*killer, str(ROOT / "train_net.py"), "--config-file", "config.yaml"]
-        done = subprocess.run(
-            [sys.executable, *program, *flags, "OUTPUT_DIR", output],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        program = [*killer, ROOT / "train_net.py", "--config-file", "config.yaml"]
+        done = run_python(folder, *program, *flags, "OUTPUT_DIR", output)
         assert done.returncode == (-signal.SIGKILL if kill else 0), done.stderr
         return folder / output
 

@@ -1,11 +1,8 @@
 """train_net.py from end to end, as a user runs it."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -28,26 +25,14 @@ VERSION: 2
 
 
 @pytest.fixture(scope="module")
-def train_net(few_digits, tmp_path_factory):
+def train_net(run_python, tmp_path_factory):
     """Run train_net.py with a config and further arguments; its output is in output/ of "cwd"."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "config.yaml").write_text(CONFIG)
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
 
     def run(*arguments):
-        return subprocess.run(
-            [
-                sys.executable,
-                str(ROOT / "train_net.py"),
-                "--config-file",
-                "config.yaml",
-                *arguments,
-            ],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        program = ROOT / "train_net.py"
+        return run_python(folder, program, "--config-file", "config.yaml", *arguments)
 
     run.folder = folder
     return run

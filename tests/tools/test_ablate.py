@@ -1,10 +1,7 @@
 """tools/ablate.py as a user runs it: a run that ends well, one that crashes, and both again."""
 
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,15 +20,13 @@ arms:
 
 
 @pytest.fixture(scope="module")
-def ablate(few_digits, tmp_path_factory):
+def ablate(run_python, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation")
     (folder / "tiny.yaml").write_text(CONFIG)
     (folder / "experiment.yaml").write_text(EXPERIMENT)
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
 
     def ablate(*arguments):
-        command = [sys.executable, str(TOOL), *map(str, arguments)]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        return run_python(folder, TOOL, *arguments)
 
     ablate.output = folder / "output" / "ablation" / "experiment"
     return ablate

@@ -2,11 +2,9 @@
 
 import argparse
 import json
-import os
 import re
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,15 +23,13 @@ FILES = ["summary.md", *(f"pictures/{name}.png" for name in ("detections", "curv
 
 
 @pytest.fixture(scope="module")
-def run(few_digits, tmp_path_factory):
+def run(run_python, tmp_path_factory):
     """Run the tool as a program, each time in the same folder; gives what it printed."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "tiny.yaml").write_text(CONFIG)
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(few_digits), "OMP_NUM_THREADS": "1"}
 
     def run():
-        command = [sys.executable, str(TOOL), "--config-file", "tiny.yaml"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = run_python(folder, TOOL, "--config-file", "tiny.yaml")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -57,14 +57,6 @@ def naive_class_loss(name, logits, assignment, gt):
     return (loss if assignment.cls_weight is None else loss * assignment.cls_weight).sum()
 
 
-@pytest.fixture
-def problem(make_problem):
-    problem = make_problem(objects=(4, 0, 4))
-    problem.gt.labels[0] = torch.tensor([1, 1, 2, 0])
-    problem.gt.labels[2] = torch.tensor([3, 3, 3, 0])
-    return problem
-
-
 @pytest.mark.parametrize("name", CLASS_LOSSES)
 @pytest.mark.parametrize("score", [None, SCORES])
 @pytest.mark.parametrize("classes", [None, 1, 4])

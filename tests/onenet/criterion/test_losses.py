@@ -28,14 +28,6 @@ def box_losses(name, predictions, assignment, gt):
     return losses[f"loss_{name.removeprefix('l1_')}"], losses["loss_bbox"]
 
 
-@pytest.fixture
-def problem(make_problem):
-    problem = make_problem(objects=(4, 0, 4))
-    problem.gt.labels[0] = torch.tensor([1, 1, 2, 0])
-    problem.gt.labels[2] = torch.tensor([3, 3, 3, 0])
-    return problem
-
-
 @pytest.mark.parametrize("name", BOX_LOSSES)
 def test_box_losses_are_weighted_sums_over_the_pairs(problem, name):
     assignment = make_pairs(**SHARED)
