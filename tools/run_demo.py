@@ -39,6 +39,7 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "digits" / "onenet_R18_digits.yaml"
+RECOMMENDED = CONFIG.with_name("onenet_R18_digits_selector.yaml")  # without NMS
 SUMMARY = "summary.md"
 STEP_SECONDS = 0.21  # of the digits config on 2 cores, for an estimate
 MAX_LISTED = 5  # differences between configs
@@ -128,9 +129,16 @@ def summarize(cfg: CfgNode, config_file: str, results: Mapping[str, float]) -> s
         "training": f"{seconds // 60} min {seconds % 60:02d} s",
     }
     table = tabulate([row], headers="keys", tablefmt="pipe", disable_numparse=True)
-    return (
+    summary = (
         f"# {config_file}, {cfg.SOLVER.MAX_ITER} iterations, {cfg.DATASETS.TEST[0]}\n\n{table}\n\n"
         "The columns are defined in docs/evaluation.md; training is the sum of the steps alone.\n"
+    )
+    if cfg.MODEL.OneNet.SELECTOR.ENABLED:
+        return summary
+    command = ["python", os.path.relpath(__file__), "--config-file", os.path.relpath(RECOMMENDED)]
+    return (
+        f"{summary}\nTo detect more without NMS, after as many steps (docs/nms-free.md):\n\n"
+        f"    {shlex.join(command)}\n"
     )
 
 

@@ -44,6 +44,7 @@ def test_a_second_run_has_nothing_to_do(run):
     assert "Starting training from iteration 0" in printed
     assert "3/3 Drawing pictures" in printed
     assert re.search(r"\| AP without NMS +\| AP with NMS +\| NMS gap +\|", printed)
+    assert "run_demo.py --config-file" in printed and "onenet_R18_digits_selector.yaml" in printed
     written = {name: (run.output / name).stat().st_mtime_ns for name in ["metrics.json", *FILES]}
 
     printed = run()
