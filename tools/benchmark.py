@@ -24,7 +24,7 @@ from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
 from onenet.benchmark import step
-from onenet.benchmark.stages import RUNTIMES, report_stages, time_stages
+from onenet.benchmark.detection import RUNTIMES, report_stages, time_stages
 from onenet.benchmark.step import Timing, measure
 from onenet.data import check_datasets_available
 from onenet.engine import exit_on_user_error, setup_cfg

@@ -10,9 +10,9 @@ from detectron2.config import CfgNode
 from onenet.files import write_text
 from tqdm import tqdm
 
-from .checks import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
 from .collect import collect_run, describe_machine, history_titles, max_detections
 from .experiment import Experiment, Run, plan
+from .preflight import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
 from .report_html import write_html
 from .report_markdown import write_markdown
 from .results import Tree, build_results, without_nan

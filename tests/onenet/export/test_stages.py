@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.modeling import build_model
-from onenet.benchmark.stages import report_stages, time_stages
+from onenet.benchmark.detection import report_stages, time_stages
 from onenet.export.stages import NmsTail, TopKTail
 from onenet.inference import top_detections
 from onenet.predict.checkpoint import make_card

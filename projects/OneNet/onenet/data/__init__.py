@@ -1,7 +1,7 @@
 """Datasets, their checks and the mapper that turns them into training samples."""
 
+from .availability import check_datasets_available
 from .builtin import register_digits
-from .checks import check_datasets_available
 from .classes import (
     check_class_order,
     check_labels,

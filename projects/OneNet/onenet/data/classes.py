@@ -9,7 +9,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 
 from ..errors import ConfigError, UserError
-from .checks import check_known
+from .availability import check_known
 
 
 def class_names(name: str) -> list[str] | None:

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import log_first_n
 
 from ..errors import UserError
-from .checks import check_datasets_available
+from .availability import check_datasets_available
 from .coco.records import load_coco_boxes
 from .coco.repair import repair_boxes
 

@@ -20,8 +20,8 @@ from ..assignment.min_cost import SOLVERS, WRONG_LEVEL_COST
 from ..assignment.pieces import piece_size
 from ..geometry import box_centers, encode_ltrb, gather_samples
 from ..structures import GroundTruth, Predictions, Priors
+from .assignment import pair_quality
 from .positives import PositiveSamples
-from .statistics import pair_quality
 
 _OTHER_SOLVER = dict(zip(SOLVERS, reversed(SOLVERS), strict=True))
 

@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from onenet.engine import AssignmentStatistics, MeanStepTime
 from onenet.engine.hooks.progress import TrainingProgress
-from onenet.inspection.statistics import assignment_statistics
+from onenet.inspection.assignment import assignment_statistics
 
 
 class Loop(TrainerBase):

@@ -9,7 +9,7 @@ import torch
 from detectron2.engine import HookBase
 from torch import Tensor
 
-from ...inspection.statistics import assignment_statistics
+from ...inspection.assignment import assignment_statistics
 from ..parallel import unwrapped
 
 logger = logging.getLogger(__name__)

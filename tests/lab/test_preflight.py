@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from lab import Arm, Experiment, plan
-from lab.checks import check_comparable, check_folders, check_trainable, read_configs
+from lab.preflight import check_comparable, check_folders, check_trainable, read_configs
 from onenet.engine import setup_cfg
 from onenet.errors import UserError
 

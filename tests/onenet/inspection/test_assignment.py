@@ -1,7 +1,7 @@
 import pytest
 import torch
 from onenet import Assignment, MinCost
-from onenet.inspection.statistics import assignment_statistics
+from onenet.inspection.assignment import assignment_statistics
 
 
 def statistics(problem, sample, gt, weight):
