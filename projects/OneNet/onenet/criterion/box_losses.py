@@ -84,5 +84,6 @@ def box_losses(
     # Unused slots compare a target with itself: 0 * NaN would be NaN, also in the gradient.
     boxes = gather_samples(predictions.boxes.float(), assignment.sample)
     boxes = torch.where(used, boxes, target)
+    lack = 1 - overlap(boxes, target)
     l1 = ((boxes - target) / gt.scale).abs().sum(dim=-1)
-    return ((1 - overlap(boxes, target)) * assignment.weight).sum(), (l1 * assignment.weight).sum()
+    return (lack * assignment.weight).sum(), (l1 * assignment.weight).sum()
