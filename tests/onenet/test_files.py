@@ -21,3 +21,12 @@ def test_nothing_written_changes_nothing(tmp_path):
     with complete_file(tmp_path / "empty"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_program_left_is_not_taken_for_the_file(tmp_path):
+    with complete_file(tmp_path / "film.mp4") as partial:
+        pass
+    partial.write_text("half")
+    with complete_file(tmp_path / "film.mp4"):
+        pass
+    assert not list(tmp_path.iterdir())

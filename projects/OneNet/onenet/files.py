@@ -23,6 +23,7 @@ def complete_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)  # of a program that was killed
     try:
         yield partial
         if partial.exists():
