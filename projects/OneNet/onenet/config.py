@@ -107,10 +107,10 @@ def _add_branch_config(onenet: CN) -> None:
     # multiplied, learns one-to-one. There is nothing left for NMS to do.
     selector = child(onenet, "SELECTOR")
     selector.ENABLED = False
-    selector.ASSIGNER = "MinCost"  # the one-to-one rule, for the products of the scores
+    selector.ASSIGNER = "BestScore"  # the one-to-one rule, for the class scores
     selector.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
-    selector.WEIGHT = 1.0  # of its loss, beside CLASS_WEIGHT
-    selector.NUM_CONV = 2  # convolutions before its output
+    selector.WEIGHT = 1.0  # of its loss
+    selector.NUM_CONV = 1  # convolutions before its output
     selector.MAX_FILTERING = False  # between them: compare neighbours, also those of other levels
     selector.FREEZE = False  # train nothing else, on top of the detector in MODEL.WEIGHTS
 

@@ -10,10 +10,8 @@ from onenet.criterion import (
     FocalLoss,
     L1GIoULoss,
     Normalizer,
-    build_criteria,
 )
 from onenet.criterion import normalizer as normalizer_module
-from onenet.structures import MAIN
 
 pytestmark = pytest.mark.numeric
 
@@ -154,18 +152,6 @@ def test_class_targets_by_name(tiny_cfg, make_problem):
     soft = Criterion(tiny_cfg("CenterNet", "MODEL.OneNet.CLASS_TARGET", "iou")).assign(*arguments)
     assert (hard.score == 1).all() and (soft.score < 1).all()
     assert torch.equal(hard.sample, soft.sample)
-
-
-@pytest.mark.parametrize("name", CLASS_LOSSES)
-def test_the_selector_learns_by_any_class_loss(tiny_cfg, make_problem, name):
-    options = "MODEL.OneNet.SELECTOR.ENABLED", True, "MODEL.OneNet.CLASS_LOSS", name
-    problem = make_problem(quality=True)
-    problem.predictions.quality.requires_grad_()
-    criterion = build_criteria(tiny_cfg("FCOS", *options), ())[MAIN]
-    losses = criterion(*vars(problem).values())
-    assert losses.keys() == {"loss_ce"}
-    losses["loss_ce"].backward()
-    assert (problem.predictions.quality.grad != 0).all()
 
 
 def unused(weight=0.0, **kwargs):

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..assignment import build_assigner
 from ..errors import ConfigError
 from ..structures import AUX, MAIN
 from .criterion import Criterion
-from .losses import build_losses, build_subsamplers
 from .normalizer import Normalizer
+from .selection import SelectorCriterion
 
 
 def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
@@ -25,24 +24,12 @@ def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
     criterion = Criterion(cfg, normalizer)
     criteria = dict.fromkeys(branches, criterion)
     if onenet.SELECTOR.ENABLED:
-        criteria[MAIN] = _selector_criterion(branch_config(cfg, "SELECTOR"), normalizer)
+        own = branch_config(cfg, "SELECTOR")
+        criteria[MAIN] = SelectorCriterion(own, normalizer, onenet.SELECTOR.WEIGHT)
     if onenet.AUX.ASSIGNER:
         own = branch_config(cfg, "AUX")
         criteria[AUX] = Criterion(own, normalizer, weight=onenet.AUX.WEIGHT)
     return nn.ModuleDict(criteria)
-
-
-def _selector_criterion(cfg: CfgNode, normalizer: Normalizer) -> Criterion:
-    """One-to-one training of the scores alone."""
-    class_loss, *_ = build_losses(cfg)
-    return Criterion(
-        assigner=build_assigner(cfg),
-        losses=[class_loss],
-        subsamplers=build_subsamplers(cfg),
-        normalizer=normalizer,
-        weight=[cfg.MODEL.OneNet.SELECTOR.WEIGHT] * 2,
-        joint=True,
-    )
 
 
 def branch_config(cfg: CfgNode, branch: str) -> CfgNode:

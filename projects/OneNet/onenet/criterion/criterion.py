@@ -38,7 +38,6 @@ class Criterion(nn.Module):
         subsamplers: Iterable[nn.Module] = (),
         normalizer: Normalizer | None = None,
         weight: Sequence[float] = (1.0, 1.0),
-        joint: bool = False,
     ):
         """
         Args:
@@ -48,7 +47,6 @@ class Criterion(nn.Module):
                 after the other; called as a :class:`Subsampler` is.
             normalizer: shared with other criteria; None = one of its own.
             weight: factor of all losses at the beginning and at the end of training.
-            joint: score is sigmoid(class) * sigmoid(quality) for costs and losses too.
         """
         super().__init__()
         self.assigner = assigner
@@ -56,7 +54,6 @@ class Criterion(nn.Module):
         self.losses = nn.ModuleList(losses)
         self.normalizer = normalizer or Normalizer()
         self.weight = tuple(weight)
-        self.joint = joint
         self.progress = 0.0
         self.observers: list[Observer] = []
 
@@ -81,7 +78,7 @@ class Criterion(nn.Module):
             predictions: of the same samples, in any precision.
             gt: G padded ground truths for each of B images.
         """
-        predictions = self._scored(predictions.detach())
+        predictions = predictions.detach().float()
         with without_autocast(predictions.logits.device):
             assignment = self.assigner(priors, predictions, gt)
             for subsampler in self.subsamplers:
@@ -111,7 +108,7 @@ class Criterion(nn.Module):
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment
     ) -> dict[str, Tensor]:
         """The losses of predictions with a given assignment."""
-        predictions = self._scored(predictions)
+        predictions = predictions.float()
         losses: dict[str, Tensor] = {}
         with without_autocast(predictions.logits.device):
             normalizer = self.normalizer(assignment, gt)
@@ -122,10 +119,6 @@ class Criterion(nn.Module):
             return losses
         weight = first + (last - first) * self.progress
         return {name: weight * loss for name, loss in losses.items()}
-
-    def _scored(self, predictions: Predictions) -> Predictions:
-        predictions = predictions.float()
-        return predictions.joint() if self.joint else predictions
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:

@@ -30,11 +30,18 @@ def test_each_loss_of_a_selector_reaches_its_own_part(tiny_cfg, make_inputs, hea
     model = build(tiny_cfg(head, *options))
     assert model.head.branches == (MAIN, DENSE)
     losses = model(make_inputs((3, 1)))
-    assert losses.keys() == {"loss_ce", "loss_ce_dense", "loss_giou_dense", "loss_bbox_dense"}
+    assert losses.keys() == {
+        "loss_selection",
+        "loss_ce_dense",
+        "loss_giou_dense",
+        "loss_bbox_dense",
+    }
     own = {name for name, _ in model.named_parameters() if name.startswith("head.selector.")}
-    assert own and gradients(model, losses["loss_ce"]) == own
+    assert own and gradients(model, losses["loss_selection"]) == own
     losses = model(make_inputs((3, 1)))
-    others = gradients(model, sum(loss for name, loss in losses.items() if name != "loss_ce"))
+    others = gradients(
+        model, sum(loss for name, loss in losses.items() if name != "loss_selection")
+    )
     assert not others & own
     assert "head.cls_score.weight" in others and "backbone" in " ".join(others)
 
@@ -65,8 +72,8 @@ def test_a_frozen_detector_stays_as_it_is(tiny_cfg, make_inputs, head):
     trained = [p for p in model.parameters() if p.requires_grad]
     assert len(trained) == len(list(model.head.selector.parameters()))
     losses = model.train()(make_inputs((3, 1)))
-    assert losses.keys() == {"loss_ce"}
-    losses["loss_ce"].backward()
+    assert losses.keys() == {"loss_selection"}
+    losses["loss_selection"].backward()
     torch.optim.SGD(trained, lr=0.1).step()
     changed = {n for n, value in model.state_dict().items() if not value.equal(before[n])}
     assert changed and all(name.startswith("head.selector.") for name in changed)

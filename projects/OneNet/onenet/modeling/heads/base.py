@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from ...structures import AUX, DENSE, MAIN, Predictions, Priors
 from .branches import BranchOptions
-from .selector import select
 
 
 class DenseHead(nn.Module):
@@ -56,22 +56,24 @@ class DenseHead(nn.Module):
         return shared.detach() if self.detach else shared
 
     def join(
-        self, predictions: Predictions, selection: Tensor | None, shared: list[Tensor]
+        self, predictions: Predictions, features: list[Tensor], shared: list[Tensor]
     ) -> dict[str, Predictions]:
         """All branches in training, otherwise the one that is used.
 
         Args:
             predictions: classes and boxes.
-            selection: (B, R) logits, where there is a selector.
+            features: the feature maps from which they were made; a selector sees them too.
             shared: the feature maps that the auxiliary head sees.
         """
         if self.auxiliary is not None and (self.training or self.test_auxiliary):
             auxiliary, _ = self.auxiliary(shared)
             taught = {AUX: auxiliary[MAIN]}
             return {MAIN: predictions, **taught} if self.training else taught
-        if selection is None:
+        if self.selector is None:
             return {MAIN: predictions}
-        branches = {MAIN: select(predictions, selection)}
+        # Here the quality is the selection; that of a head with centerness goes into the classes.
+        found = predictions.float().detach().joint()
+        branches = {MAIN: replace(found, quality=self.selector(features, found))}
         if self.training and DENSE in self.branches:
             branches[DENSE] = predictions
         return branches

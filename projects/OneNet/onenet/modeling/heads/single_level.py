@@ -131,20 +131,16 @@ class SingleLevelHead(DenseHead):
         shared = self.deconv(features)
         first = feature = self.activation(self.feat1(self.main_input(shared)))
         priors = point_priors([first], [STRIDE], self.prior_scale)
-        logits = self.cls_score(first)
-        selection = None
-        if self.selector is not None:
-            selection = self.selector([first], [logits])[0].flatten(1)
-        branches = self.join(self.predict(first, logits, priors), selection, [shared])
+        branches = self.join(self.predict(first, priors), [first], [shared])
         if self.training and self.next_stage is not None:
             for stage in self.branches[1:]:
                 feature = self.activation(self.next_stage(torch.cat([first, feature], dim=1)))
-                branches[stage] = self.predict(feature, self.cls_score(feature), priors)
+                branches[stage] = self.predict(feature, priors)
         return branches, priors
 
-    def predict(self, feature: Tensor, logits: Tensor, priors: Priors) -> Predictions:
+    def predict(self, feature: Tensor, priors: Priors) -> Predictions:
         """(B, C, H, W) -> predictions at R = H * W samples; the logits stay where they are."""
-        logits = logits.flatten(2).transpose(1, 2)
+        logits = self.cls_score(feature).flatten(2).transpose(1, 2)
         distances = F.relu(self.ltrb_pred(feature)).float().flatten(2).transpose(1, 2)
         quality = None
         if self.centerness is not None:

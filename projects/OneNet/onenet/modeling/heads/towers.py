@@ -100,10 +100,7 @@ class TowerHead(DenseHead):
             boxes=self.decode(concat_levels(encodings, 4).transpose(1, 2).float(), priors),
             quality=concat_levels(quality, 1)[:, 0] if quality else None,
         )
-        selection = None
-        if self.selector is not None:
-            selection = concat_levels(self.selector(towers, logits), 1)[:, 0]
-        return self.join(predictions, selection, features), priors
+        return self.join(predictions, towers, features), priors
 
 
 def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> nn.Sequential:
