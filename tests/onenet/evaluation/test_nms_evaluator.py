@@ -1,90 +1,23 @@
+"""AP without and with NMS, and the diagnosis between, of detections made by hand."""
+
 import json
 import logging
 import math
 
-import onenet  # noqa: F401  (makes Detectron2 importable)
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
-from detectron2.evaluation import inference_on_dataset, print_csv_format, verify_results
 from detectron2.evaluation.testing import flatten_results_dict
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from onenet.compat import coco_evaluator_kwargs
 from onenet.errors import UserError
 from onenet.evaluation import NMSDiagnosisEvaluator, build_evaluator, class_wise_nms
 
-SIZE = 100
-CATEGORY_IDS = (3, 7)  # neither contiguous nor from 0, as in COCO
-# By image id: (box x1 y1 x2 y2, class, crowd). Image 12 is empty; one object is a crowd.
-OBJECTS = {
-    10: [([0, 0, 20, 20], 0, 0), ([50, 50, 90, 90], 1, 0), ([0, 60, 40, 100], 0, 1)],
-    11: [([10, 10, 30, 40], 0, 0), ([40, 0, 60, 20], 0, 0)],
-    12: [],
-    13: [([5, 5, 45, 45], 1, 0)],
-}
-INPUTS = [{"image_id": i, "height": SIZE, "width": SIZE} for i in OBJECTS]
+from .scenes import INPUTS, OBJECTS, SIZE, detect, evaluate, record
+
 TASKS = ["bbox", "bbox_nms", "nms_diagnosis"]
 DIAGNOSIS = ["nms_gap", "duplicates", "score_gap", "recall", "score_threshold", "max_score"]
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    """Name of a registered COCO json of the objects above."""
-    images = [{"id": i, "height": SIZE, "width": SIZE, "file_name": f"{i}.png"} for i in OBJECTS]
-    flat = [(i, *x) for i, objects in OBJECTS.items() for x in objects]
-    annotations = [
-        {
-            "id": number,
-            "image_id": image_id,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "category_id": CATEGORY_IDS[label],
-            "iscrowd": crowd,
-        }
-        for number, (image_id, (x1, y1, x2, y2), label, crowd) in enumerate(flat, start=1)
-    ]
-    categories = [{"id": i, "name": f"class {i}"} for i in CATEGORY_IDS]
-    path = tmp_path / "annotations.json"
-    path.write_text(
-        json.dumps(
-            {"info": {}, "images": images, "annotations": annotations, "categories": categories}
-        )
-    )
-    name = f"evaluator_{tmp_path.name}"
-    register_coco_instances(name, {}, str(path), str(tmp_path))
-    yield name
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
-
-
-def detect(image_id, repeats=1, keep=lambda label: True):
-    """Perfect boxes, each ``repeats`` times at slightly lower scores, in a model's output form."""
-    rows = [
-        (box, 0.9 - 0.1 * n - 0.001 * copy, label)
-        for n, (box, label, crowd) in enumerate(OBJECTS[image_id])
-        if not crowd and keep(label)
-        for copy in range(repeats)
-    ]
-    instances = Instances((SIZE, SIZE))
-    instances.pred_boxes = Boxes(torch.tensor([row[0] for row in rows]).float().reshape(-1, 4))
-    instances.scores = torch.tensor([row[1] for row in rows])
-    instances.pred_classes = torch.tensor([row[2] for row in rows], dtype=torch.int64)
-    return {"instances": instances}
-
-
-def evaluate(evaluator, batch_size=4, **how):
-    batches = [INPUTS[i : i + batch_size] for i in range(0, len(INPUTS), batch_size)]
-    return inference_on_dataset(
-        lambda inputs: [detect(x["image_id"], **how) for x in inputs], batches, evaluator
-    )
-
-
-@pytest.fixture
-def evaluator(dataset, tmp_path):
-    return NMSDiagnosisEvaluator(dataset, str(tmp_path / "out"))
 
 
 def test_perfect_detector(evaluator):
@@ -152,31 +85,6 @@ def test_class_that_is_never_detected(evaluator):
     assert results["bbox"]["AP"] == pytest.approx(50)
     assert results["nms_diagnosis"]["recall"] == 3 / 5
     assert results["nms_diagnosis"]["duplicates"] == 1.0
-
-
-def record(image_id, boxes_and_labels):
-    annotations = [
-        {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": label}
-        for box, label in boxes_and_labels
-    ]
-    file_name = f"{image_id}.png"
-    size = {"height": SIZE, "width": SIZE}
-    return {"file_name": file_name, "image_id": image_id, **size, "annotations": annotations}
-
-
-@pytest.fixture
-def register(tmp_path):
-    """Registers records in Detectron2's own format, without any json, and returns the name."""
-    name = f"records_{tmp_path.name}"
-
-    def function(records):
-        DatasetCatalog.register(name, lambda: records)
-        MetadataCatalog.get(name).thing_classes = ["a", "b"]
-        return name
-
-    yield function
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
 
 
 def test_dataset_without_json(register, tmp_path):
@@ -289,58 +197,6 @@ def test_no_more_are_left_after_nms_than_before(register, tmp_path):
     evaluator.evaluate()
     kept = json.loads((tmp_path / "out" / "nms" / "coco_instances_results.json").read_text())
     assert [one["score"] for one in kept] == pytest.approx(found.scores[:TOP].tolist())
-
-
-def test_verify_results_and_csv_accept_it(dataset, tmp_path, caplog):
-    cfg = get_cfg()
-    cfg.OUTPUT_DIR = str(tmp_path)
-    results = evaluate(build_evaluator(cfg, dataset))
-    cfg.TEST.EXPECTED_RESULTS = [
-        ["bbox", "AP", 100.0, 0.1],
-        ["bbox_nms", "AP", 100.0, 0.1],
-        ["nms_diagnosis", "nms_gap", 0.0, 0.1],
-    ]
-    assert verify_results(cfg, results)
-    cfg.TEST.EXPECTED_RESULTS = [["nms_diagnosis", "duplicates", 3.0, 0.1]]
-    with pytest.raises(SystemExit):
-        verify_results(cfg, results)
-    with caplog.at_level(logging.INFO, logger="detectron2"):
-        print_csv_format(results)
-    assert "nms_gap,duplicates,score_gap" in caplog.text
-    assert all(isinstance(value, float) for value in flatten_results_dict(results).values())
-
-
-def test_log_is_one_table_and_a_line(evaluator, caplog, capsys):
-    with caplog.at_level(logging.INFO):
-        evaluate(evaluator, repeats=2)
-    assert capsys.readouterr().out == ""
-    assert caplog.text.count("Per-category bbox AP") == 1
-    summary = caplog.records[-1].getMessage()
-    assert "| as trained " in summary and "| with NMS 0.6 " in summary
-    assert summary.count("AP50") == 1
-    assert "detections per found ground truth" in summary.splitlines()[-1]
-    assert logging.getLogger("detectron2.evaluation").level == logging.NOTSET
-
-
-def test_files(dataset, tmp_path):
-    cfg = get_cfg()
-    cfg.OUTPUT_DIR = str(tmp_path)
-    cfg.DATASETS.TEST = (dataset,)
-    results = evaluate(build_evaluator(cfg, dataset), repeats=2)
-    names = {str(x.relative_to(tmp_path / "inference")) for x in tmp_path.glob("inference/**/*.*")}
-    per_run = ["instances_predictions.pth", "coco_instances_results.json"]
-    assert names == {*per_run, *(f"nms/{name}" for name in per_run), "diagnosis.json"}
-
-    content = json.loads((tmp_path / "inference" / "diagnosis.json").read_text())
-    assert content["dataset"] == dataset
-    assert content["diagnosis"] == pytest.approx(results["nms_diagnosis"])
-    assert sum(content["histogram"]["first"]) == sum(content["histogram"]["duplicates"]) == 5
-    assert len(content["histogram"]["first"]) == 50
-
-    cfg.DATASETS.TEST = (dataset, "another")
-    evaluate(build_evaluator(cfg, dataset), repeats=0)
-    content = json.loads((tmp_path / "inference" / dataset / "diagnosis.json").read_text())
-    assert content["diagnosis"]["score_gap"] is None
 
 
 def test_class_wise_nms_spares_other_classes():
