@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from onenet.engine.config.files import flatten, invalid_yaml
 from onenet.errors import ConfigError, choose, nearest
 
 from .claims import Claim
@@ -68,7 +69,8 @@ def _experiment(
     _check_keys(tree, KEYS, "")
     base = tree.get(CONFIG_FILE)
     common = {**_as_opts(_mapping(tree, "opts")), **opts}
-    arms = [_arm(str(label), own, base, file, common) for label, own in _arms(tree)]
+    named = _mapping(tree, "arms").items()
+    arms = [_arm(str(label), own, base, file, common) for label, own in named]
     values = {key: _texts(some, f"grid: {key}") for key, some in _mapping(tree, "grid").items()}
     if "grid" in tree and not values:
         raise ConfigError("the grid is empty: name config keys with lists of values.")
@@ -81,10 +83,6 @@ def _experiment(
         baseline=str(tree.get("baseline", arms[0].label if arms else "")),
         sections=tuple(_section(one) for one in tree.get("sections") or ()),
     )
-
-
-def _arms(tree: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
-    return _mapping(tree, "arms").items()
 
 
 def _arm(label: str, own: Any, base: str | None, file: Path, common: Mapping[str, str]) -> Arm:
@@ -147,13 +145,7 @@ def _texts(values: Any, where: str) -> list[str]:
 
 def _as_opts(keys: Mapping[str, Any]) -> dict[str, str]:
     """Config keys, flat or in sections as in a config file, as on a command line."""
-    opts = {}
-    for key, value in keys.items():
-        if isinstance(value, dict):
-            opts.update({f"{key}.{name}": text for name, text in _as_opts(value).items()})
-        else:
-            opts[str(key)] = str(value)
-    return opts
+    return {key: str(value) for key, value in flatten(keys)}
 
 
 def _check_keys(tree: Any, valid: Sequence[str], where: str) -> None:
@@ -188,10 +180,7 @@ def _load(filename: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f'cannot read experiment file "{filename}": {error.strerror}.') from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}," if mark else ""
-        why = getattr(error, "problem", None) or error
-        raise ConfigError(f"{filename}{line} is not a valid experiment: {why}.") from None
+        raise invalid_yaml(filename, "a valid experiment", error) from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{filename} holds no experiment: expected the keys {', '.join(KEYS)}.")
     return tree

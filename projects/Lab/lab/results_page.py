@@ -54,13 +54,6 @@ def write_page(folder: Path, page: Path) -> list[Path]:
     return [page, *written]
 
 
-def standalone_svg(svg: str) -> str:
-    """A chart of a page as a file of its own."""
-    head, _, rest = svg.partition(">")
-    style = page_file("chart.css")
-    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
-
-
 def _pictures(
     results: Tree, labels: Sequence[str], folder: Path, images: Path, page: Path
 ) -> tuple[list[Path], str]:
@@ -88,5 +81,9 @@ def _image(file: Path, caption: str, page: Path) -> str:
 
 
 def _write_svg(svg: str, path: Path) -> Path:
-    path.write_text(standalone_svg(svg), encoding="utf-8")
+    """Write a chart of a page as a file of its own."""
+    head, _, rest = svg.partition(">")
+    style = page_file("chart.css")
+    text = f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
+    path.write_text(text, encoding="utf-8")
     return path

@@ -33,7 +33,6 @@ class Summary:
 
     mean: float | None
     sd: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def summarize(values: Sequence[float | None]) -> Summary:
     return Summary(
         mean=float(np.mean(known)) if known else None,
         sd=float(np.std(known, ddof=1)) if len(known) > 1 else None,
-        count=len(known),
     )
 
 

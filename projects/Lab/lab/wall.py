@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from onenet.checkpoint.checkpointer import Checkpointer
 from onenet.evaluation.diagnosis import merge_matches
-from onenet.files import complete_file
 from onenet.visualization import (
     PositiveSamples,
     Scene,
@@ -21,14 +20,15 @@ from onenet.visualization import (
     correct_detections,
     draw_positive_samples,
     positive_samples,
+    save_figure,
 )
 from onenet.visualization.detections import draw_found
 from onenet.visualization.draw import new_figure, show_image
 from onenet.visualization.gallery import (
     annotated_scenes,
     detect,
+    detected_scene,
     evenly_spread,
-    input_image,
     match_scene,
 )
 from onenet.visualization.sample_map import best_scores, sample_map
@@ -91,13 +91,10 @@ def _draw_arm(
     threshold = _score_threshold(model, scenes)
     result = []
     for scene in chosen:
-        image = input_image(scene, cfg.INPUT.FORMAT)
         samples = positive_samples(model, [scene])
-        found = detect(model, scene)
-        found = found[found.scores >= threshold]
-        shown = Scene(Path(scene["file_name"]).stem, image, scene["instances"], found)
+        shown = detected_scene(model, scene, cfg.INPUT.FORMAT, threshold)
         file = folder / f"{shown.name}.jpg"
-        save_jpeg(strip(shown, samples, names), file)
+        save_figure(strip(shown, samples, names), file, pil_kwargs={"quality": QUALITY})
         result.append((str(file.relative_to(output)), describe(shown, samples, threshold)))
     return result
 
@@ -151,9 +148,3 @@ def describe(scene: Scene, samples: PositiveSamples, threshold: float) -> str:
         f"{positives} positive samples for {len(scene.truth)} objects; highest score {top:.2f}; "
         f"at score {threshold:.2f}: {correct} found, {wrong} wrong"
     )
-
-
-def save_jpeg(figure: Figure, path: Path) -> None:
-    """Write a JPEG, complete or not at all."""
-    with complete_file(path) as partial:
-        figure.savefig(partial, pil_kwargs={"quality": QUALITY})

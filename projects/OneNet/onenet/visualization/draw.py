@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ def to_array(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a PNG, or what the name ends in, complete or not at all."""
+def save_figure(figure: Figure, path: str | os.PathLike, **options: Any) -> None:
+    """Write a PNG, or what the name ends in, complete or not at all; ``options`` of matplotlib."""
     with complete_file(path) as partial:
-        figure.savefig(partial, format=partial.suffix[1:] or "png")
+        figure.savefig(partial, format=partial.suffix[1:] or "png", **options)

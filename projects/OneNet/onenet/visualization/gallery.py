@@ -105,7 +105,7 @@ def _draw_scenes(cfg: CfgNode, model: nn.Module, scenes: MapDataset, folder: Pat
     matches = merge_matches(match_scene(scene, detect(model, scene)) for scene in bar)
     threshold, f1 = best_f1_threshold(matches)
     shown = [
-        _detected_scene(model, scenes[i], cfg.INPUT.FORMAT, threshold)
+        detected_scene(model, scenes[i], cfg.INPUT.FORMAT, threshold)
         for i in evenly_spread(len(scenes), NUM_SCENES)
     ]
     caption = _SHEET_CAPTION.format(
@@ -117,7 +117,8 @@ def _draw_scenes(cfg: CfgNode, model: nn.Module, scenes: MapDataset, folder: Pat
         save_figure(scene_sheet([scene], names), folder / SINGLES / f"{scene.name}.png")
 
 
-def _detected_scene(model: nn.Module, scene: dict, image_format: str, threshold: float) -> Scene:
+def detected_scene(model: nn.Module, scene: dict, image_format: str, threshold: float) -> Scene:
+    """An annotated scene with the detections that score at least ``threshold``."""
     found = detect(model, scene)
     return Scene(
         name=Path(scene["file_name"]).stem,

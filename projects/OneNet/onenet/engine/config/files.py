@@ -71,8 +71,7 @@ class _ConfigFile(CfgNode):
         except OSError as error:
             raise ConfigError(f'cannot read config file "{filename}": {error.strerror}.') from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            place = f"{filename}{_where(error)}"
-            raise ConfigError(f"{place} is not valid YAML: {_why(error)}.") from None
+            raise invalid_yaml(filename, "valid YAML", error) from None
         except AssertionError as error:  # a section here is a value in its _BASE_
             raise ConfigError(f"{filename}: {error}") from None
         except RecursionError:
@@ -84,13 +83,12 @@ class _ConfigFile(CfgNode):
         return loaded
 
 
-def _where(error: Exception) -> str:
+def invalid_yaml(filename: str, wanted: str, error: Exception) -> ConfigError:
+    """The error of a file that is not ``wanted``, with the line, if it is known, and the reason."""
     mark = getattr(error, "problem_mark", None)
-    return f", line {mark.line + 1}," if mark else ""
-
-
-def _why(error: Exception) -> str:
-    return " ".join(str(getattr(error, "problem", None) or error).split())
+    line = f", line {mark.line + 1}," if mark else ""
+    why = " ".join(str(getattr(error, "problem", None) or error).split())
+    return ConfigError(f"{filename}{line} is not {wanted}: {why}.")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
