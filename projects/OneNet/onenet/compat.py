@@ -29,14 +29,7 @@ logger = logging.getLogger(__name__)
 
 # What the removed aliases stood for: https://numpy.org/doc/stable/release/1.20.0-notes.html and
 # https://pillow.readthedocs.io/en/stable/deprecations.html
-_NUMPY_ALIASES = {
-    "bool": bool,
-    "int": int,
-    "float": float,
-    "complex": complex,
-    "object": object,
-    "str": str,
-}
+_NUMPY_ALIASES = {kind.__name__: kind for kind in (bool, int, float, complex, object, str)}
 _PILLOW_ALIASES = {
     "LINEAR": Image.Resampling.BILINEAR,
     "CUBIC": Image.Resampling.BICUBIC,

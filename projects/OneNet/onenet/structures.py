@@ -133,17 +133,13 @@ class GroundTruth:
         """The same on another device; a GPU takes it while it computes (from pinned memory)."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         if device.type == "cuda":
-            values = {name: _pinned(value) for name, value in values.items()}
+            values = {k: v if v.is_cuda else v.pin_memory() for k, v in values.items()}
         return GroundTruth(**{k: v.to(device, non_blocking=True) for k, v in values.items()})
 
     @property
     def scale(self) -> Tensor:
         """(B, 1, 4) width, height, width, height of each unpadded image, in pixels."""
         return self.image_size.flip(-1).repeat(1, 2)[:, None]
-
-
-def _pinned(value: Tensor) -> Tensor:
-    return value if value.is_cuda else value.pin_memory()
 
 
 def _pad_regions(regions: Sequence[Tensor]) -> Tensor | None:

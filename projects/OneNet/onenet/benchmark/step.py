@@ -7,7 +7,7 @@ another runtime say, need no more than that: :func:`measure` times any of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from statistics import median
@@ -98,7 +98,7 @@ def _wait_for_gpu() -> None:
 def train_task(cfg: CfgNode, batches: Sequence[Batch]) -> Callable[[], None]:
     """A step of training: losses, gradients and optimizer, with AMP if the config says so."""
     model = Trainer.build_model(cfg).train()
-    trainer = build_step(cfg, model, _Endless(batches), Trainer.build_optimizer(cfg, model))
+    trainer = build_step(cfg, model, cycle(batches), Trainer.build_optimizer(cfg, model))
 
     def iteration() -> None:
         with EventStorage():
@@ -123,16 +123,6 @@ def data_task(cfg: CfgNode) -> Callable[[], None]:
     """A batch of the training loader, with the workers of the config."""
     batches = iter(build_train_loader(cfg))
     return lambda: next(batches)
-
-
-class _Endless:
-    """Batches over and over; every iterator begins with the first."""
-
-    def __init__(self, batches: Sequence[Batch]):
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        return cycle(self.batches)
 
 
 def training_batches(cfg: CfgNode, count: int) -> list[Batch]:

@@ -7,11 +7,10 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torchvision.models import get_weight, resnet
+from torchvision.models import get_model_weights, get_weight, list_models, resnet
 
 from ..errors import UserError, nearest
 from .safe_load import load_torch_file
@@ -57,8 +56,7 @@ def read_torchvision(source: str) -> dict[str, Tensor]:
 
 
 def _download(name: str) -> dict[str, Tensor]:
-    families = [kind for kind in vars(resnet).values() if _lists_weights(kind)]
-    names = [str(weights) for kind in families for weights in kind]
+    names = [str(one) for model in list_models(resnet) for one in get_model_weights(model)]
     if name not in names:
         raise UserError(
             f'there is no file "{name}", and no ResNet weights of torchvision are called so.'
@@ -71,10 +69,6 @@ def _download(name: str) -> dict[str, Tensor]:
             f'cannot download "{get_weight(name).url}" ({error}); fetch it elsewhere and name '
             "the file"
         ) from None
-
-
-def _lists_weights(kind: Any) -> bool:
-    return isinstance(kind, type) and kind.__name__.endswith("_Weights")
 
 
 def convert_resnet(state: Mapping[str, Tensor]) -> tuple[int, dict[str, np.ndarray]]:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
+from pathlib import Path
 
 FILE_NAME = "metrics.json"
 TAIL = 1 << 16  # bytes at the end of the file, more than a line has
@@ -20,7 +21,9 @@ def read_metrics(output_dir: str | os.PathLike) -> list[Record]:
     a killed run left unfinished is skipped. Without a file there are no records.
     """
     records: dict[int, Record] = {}
-    for line in _lines(os.path.join(output_dir, FILE_NAME)):
+    path = Path(output_dir, FILE_NAME)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for line in text.split("\n"):
         try:
             record = json.loads(line)
             records.setdefault(record["iteration"], {}).update(record)
@@ -118,10 +121,3 @@ def training_seconds(records: Sequence[Mapping[str, float]]) -> float:
         record.get("mean_time", record["time"]) * (iteration - before)
         for record, (before, iteration) in zip(timed, pairwise(logged), strict=True)
     )
-
-
-def _lines(path: str) -> list[str]:
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return file.readlines()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver.build import (
@@ -139,16 +137,9 @@ def add_full_model_clipping(
 
     A ``GradScaler`` unscales the gradients before it calls ``step``, and therefore before this.
     """
-    optimizer.register_step_pre_hook(partial(_clip, max_norm=max_norm, norm_type=norm_type))
 
+    def clip(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
 
-def _clip(
-    optimizer: torch.optim.Optimizer,
-    args: tuple,
-    kwargs: dict,
-    *,
-    max_norm: float,
-    norm_type: float,
-) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
+    optimizer.register_step_pre_hook(clip)
