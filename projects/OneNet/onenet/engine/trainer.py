@@ -22,12 +22,10 @@ from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
-from torch.utils.data import DataLoader
 
 from ..checkpoint.checkpointer import Checkpointer
 from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader, load_records, told_names
-from ..data.loader import TrainLoader
 from ..errors import UserError
 from ..evaluation import build_evaluator, candidates_offered
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
@@ -145,23 +143,11 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             model = model.to(memory_format=torch.channels_last)
         return model
 
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        return build_optimizer(cfg, model)
-
-    @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
-        return build_train_loader(cfg)
-
-    @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
-        return build_test_loader(cfg, dataset_name)
-
-    @classmethod
-    def build_evaluator(
-        cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
-    ) -> DatasetEvaluator:
-        return build_evaluator(cfg, dataset_name, output_folder)
+    # Detectron2 looks these up in the class.
+    build_optimizer = staticmethod(build_optimizer)
+    build_train_loader = staticmethod(build_train_loader)
+    build_test_loader = staticmethod(build_test_loader)
+    build_evaluator = staticmethod(build_evaluator)
 
     @classmethod
     def test(
