@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from onenet.data import build_test_loader, build_train_loader
-from onenet.data.loader import check_sizes, group_by_aspect, load_train_dicts
+from onenet.data.loader import check_loader, group_by_aspect, load_train_dicts
 from onenet.errors import ConfigError, UserError
 
 # isort: split
@@ -201,4 +201,4 @@ def test_one_size_for_all_of_a_batch(dataset, cfg):
 def test_one_size_for_a_batch_is_one_of_a_list(cfg):
     cfg.INPUT.ONE_SIZE_PER_BATCH, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = True, "range"
     with pytest.raises(ConfigError, match='MIN_SIZE_TRAIN_SAMPLING is "range"'):
-        check_sizes(cfg)
+        check_loader(cfg)

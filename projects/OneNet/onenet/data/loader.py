@@ -89,12 +89,14 @@ def build_train_mappers(cfg: CfgNode) -> list[OneNetDatasetMapper]:
     return mappers
 
 
-def check_sizes(cfg: CfgNode) -> None:
-    """Check the keys for the sizes of training images.
+def check_loader(cfg: CfgNode) -> None:
+    """Check the keys for the order and the sizes of training images.
 
     Raises:
-        ConfigError: one size for each batch is asked for, of a range instead of a list.
+        ConfigError: there is no such ``DATALOADER.SAMPLER_TRAIN``, or one size for each batch is
+            asked for, of a range instead of a list.
     """
+    choose("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
     sampling = cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
     if cfg.INPUT.ONE_SIZE_PER_BATCH and sampling != "choice":
         raise ConfigError(
@@ -117,7 +119,7 @@ def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sam
     Raises:
         ConfigError: there is none of that name.
     """
-    check_sampler(cfg)
+    check_loader(cfg)
     if cfg.DATALOADER.SAMPLER_TRAIN == "TrainingSampler":
         return TrainingSampler(len(records), seed=seed)
     factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
@@ -126,15 +128,6 @@ def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sam
     if not cfg.DATALOADER.get("REPEAT_SQRT", True):  # a key of main; the factors are square roots
         factors = factors**2
     return RepeatFactorTrainingSampler(factors, seed=seed)
-
-
-def check_sampler(cfg: CfgNode) -> None:
-    """Check ``DATALOADER.SAMPLER_TRAIN``.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    choose("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

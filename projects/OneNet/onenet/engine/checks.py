@@ -27,7 +27,7 @@ from ..data import (
     read_records,
     told_names,
 )
-from ..data.loader import check_sampler, check_sizes, select_train_dicts
+from ..data.loader import check_loader, select_train_dicts
 from ..errors import ConfigError, UserError, nearest
 from .hooks.assignment_probe import check_probe
 from .optimizer import build_optimizer
@@ -62,8 +62,7 @@ def check_run(
         raise ConfigError(f"DATASETS.{needed} names no dataset.")
     if not eval_only:
         check_batch(cfg, num_processes)
-        check_sampler(cfg)
-        check_sizes(cfg)
+        check_loader(cfg)
         check_probe(cfg)
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
