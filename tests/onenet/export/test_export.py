@@ -12,9 +12,10 @@ import torch
 from detectron2.modeling import build_model
 from onenet.errors import UserError
 from onenet.export import export_model
-from onenet.export.verify import difference, nonempty, run_torch
+from onenet.export.verify import difference, nonempty
 from onenet.modeling.backbone.resnet import BLOCKS
 from onenet.predict import OnnxPredictor, Predictor
+from onenet.predict.torch_predictor import run_torch
 
 from ...formula import make_image, make_weights
 

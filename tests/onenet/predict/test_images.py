@@ -5,7 +5,7 @@ import pytest
 # isort: split
 from detectron2.data.transforms import ResizeShortestEdge, ResizeTransform
 from onenet.errors import UserError
-from onenet.predict.images import check_image, network_size, resize
+from onenet.predict.images import load_image, network_size, resize
 
 
 def noise(*shape, dtype=np.uint8):
@@ -24,7 +24,7 @@ def noise(*shape, dtype=np.uint8):
 )
 def test_arrays_that_are_no_images(image, message):
     with pytest.raises(UserError, match=message):
-        check_image(image)
+        load_image(image)
 
 
 @pytest.mark.parametrize("size", [(37, 50), (160, 101), (73, 200), (1, 1), (74, 100)])

@@ -18,7 +18,7 @@ from ..predict.model_card import ModelCard
 from ..predict.onnx_predictor import open_session
 from .graph import DetectionGraph
 from .onnx_file import check_installed, save_onnx, to_onnx
-from .program import save_program, trace
+from .program import trace
 from .sample_images import digit_scenes
 from .verify import Detect, Verification, verify
 
@@ -42,7 +42,7 @@ def export_model(
             such file then, and one that was there before is untouched.
     """
     output = Path(output)
-    check_output(output)
+    check_output(output, SUFFIXES)
     check_exportable(cfg)
     if output.suffix == ".onnx":
         check_installed()
@@ -55,10 +55,10 @@ def export_model(
     return result
 
 
-def check_output(output: Path) -> None:
-    """Raise a UserError if ``output`` cannot be written."""
-    if output.suffix not in SUFFIXES:
-        raise UserError(f"--output {output}: must end in {' or '.join(SUFFIXES)}")
+def check_output(output: Path, suffixes: Sequence[str]) -> None:
+    """Raise a UserError if ``output`` has none of the suffixes, or no folder to be written to."""
+    if output.suffix not in suffixes:
+        raise UserError(f"--output {output}: must end in {' or '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {output.absolute().parent}")
 
@@ -80,7 +80,7 @@ def _write(model: torch.nn.Module, card: ModelCard, path: Path) -> tuple[Detect,
     logger.info("Tracing the model ...")
     program = trace(graph)
     if path.suffix == ".pt2":
-        save_program(program, card.to_properties(), path)
+        torch.export.save(program, path, extra_files=card.to_properties())
         return _run_program(path), graph.coarsest_stride + 1
     logger.info("Translating it to ONNX ...")
     save_onnx(to_onnx(program, card.to_properties()), path)

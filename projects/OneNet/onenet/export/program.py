@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch.export import Dim, ExportedProgram
 
@@ -25,10 +23,3 @@ def trace(graph: DetectionGraph) -> ExportedProgram:
     dimensions |= {2: Dim("height", min=stride + 1), 3: Dim("width", min=stride + 1)}
     with torch.no_grad():
         return torch.export.export(graph, (images,), dynamic_shapes=(dimensions,), strict=False)
-
-
-def save_program(
-    program: ExportedProgram, properties: dict[str, str], path: str | os.PathLike
-) -> None:
-    """Write a ``torch.export`` archive; each of ``properties`` is a file in it."""
-    torch.export.save(program, path, extra_files=properties)

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..files import complete_file
 from ..predict.images import Image, load_image
 from ..predict.onnx_predictor import OnnxPredictor, open_session
+from .export import check_output
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -45,7 +46,9 @@ def quantize(model: str | os.PathLike, output: str | os.PathLike, images: Sequen
             file then, and one that was there before is untouched.
     """
     output = Path(output)
-    _check(output, images)
+    check_output(output, (".onnx",))
+    if not len(images):
+        raise UserError("there are no images to calibrate on")
     predictor = OnnxPredictor(model)
     try:
         import onnx
@@ -91,15 +94,6 @@ def nodes_to_quantize(model: ModelProto) -> list[str]:
         if node.op_type == CONVOLUTION or (between and node.op_type in BETWEEN):
             names.append(node.name)
     return names[::-1]
-
-
-def _check(output: Path, images: Sequence[Image]) -> None:
-    if output.suffix != ".onnx":
-        raise UserError(f"--output {output}: must end in .onnx")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"--output {output}: there is no folder {output.absolute().parent}")
-    if not len(images):
-        raise UserError("there are no images to calibrate on")
 
 
 class _Calibration:

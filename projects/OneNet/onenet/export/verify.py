@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from ..predict.base import Found
 from ..predict.images import resize
 from ..predict.model_card import ModelCard
+from ..predict.torch_predictor import run_torch
 
 SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 1e-2  # pixels
@@ -83,14 +83,6 @@ def make_batches(
             if card.channel_order == "RGB":
                 batch = batch[..., ::-1]
             yield np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-
-
-@torch.inference_mode()
-def run_torch(model: nn.Module, batch: np.ndarray) -> list[Found]:
-    """The detector's own forward pass, in Detectron2's format."""
-    outputs = model([{"image": torch.from_numpy(image)} for image in batch])
-    found = [output["instances"].to("cpu") for output in outputs]
-    return [(x.pred_boxes.tensor.numpy(), x.scores.numpy(), x.pred_classes.numpy()) for x in found]
 
 
 def nonempty(found: Found) -> Found:

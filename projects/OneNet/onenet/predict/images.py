@@ -18,22 +18,12 @@ def load_image(image: Image) -> np.ndarray:
     """An image (H, W, 3) uint8, BGR, from a path or an array.
 
     Raises:
-        UserError: it cannot be read, or is no such array.
+        UserError: it cannot be read, or is no such array, or has no pixels.
     """
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)
     if not isinstance(image, np.ndarray):
         raise UserError(f"an image must be an array or a path, not {type(image).__name__}")
-    check_image(image)
-    return image
-
-
-def check_image(image: np.ndarray) -> None:
-    """Make sure that an array is an image.
-
-    Raises:
-        UserError: it is not (H, W, 3) uint8, or has no pixels.
-    """
     if image.ndim != 3 or image.shape[2] != 3:
         channels = f"{image.shape[2]} channels" if image.ndim == 3 else f"shape {image.shape}"
         raise UserError(
@@ -46,6 +36,7 @@ def check_image(image: np.ndarray) -> None:
         )
     if not image.size:
         raise UserError(f"the image has no pixels (shape {image.shape})")
+    return image
 
 
 def network_size(height: int, width: int, shorter_side: int, longest_side: int) -> tuple[int, int]:

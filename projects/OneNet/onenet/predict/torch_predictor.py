@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from torch import nn
 
 from .base import BasePredictor, Found
 from .checkpoint import load_detector
@@ -26,10 +27,13 @@ class Predictor(BasePredictor):
         super().__init__(card, threshold, batch_size)
         self.model = model
 
-    @torch.inference_mode()
     def run(self, batch: np.ndarray) -> list[Found]:
-        outputs = self.model([{"image": torch.from_numpy(image)} for image in batch])
-        found = [output["instances"].to("cpu") for output in outputs]
-        return [
-            (x.pred_boxes.tensor.numpy(), x.scores.numpy(), x.pred_classes.numpy()) for x in found
-        ]
+        return run_torch(self.model, batch)
+
+
+@torch.inference_mode()
+def run_torch(model: nn.Module, batch: np.ndarray) -> list[Found]:
+    """The detector's own forward pass, in Detectron2's format."""
+    outputs = model([{"image": torch.from_numpy(image)} for image in batch])
+    found = [output["instances"].to("cpu") for output in outputs]
+    return [(x.pred_boxes.tensor.numpy(), x.scores.numpy(), x.pred_classes.numpy()) for x in found]
