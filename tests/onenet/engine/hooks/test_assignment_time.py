@@ -7,7 +7,8 @@ import pytest
 import torch
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import build_model
-from onenet.engine.hooks import AssignmentTime, assignment_time
+from onenet.engine import AssignmentTime
+from onenet.engine.hooks import assignment_time
 
 
 class Loop(TrainerBase):
