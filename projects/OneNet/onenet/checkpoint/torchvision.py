@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from torchvision.models import get_model_weights, get_weight, list_models, resnet
+from torchvision import models
 
 from ..errors import UserError, nearest
 from .safe_load import load_torch_file
@@ -56,18 +56,18 @@ def read_torchvision(source: str) -> dict[str, Tensor]:
 
 
 def _download(name: str) -> dict[str, Tensor]:
-    names = [str(one) for model in list_models(resnet) for one in get_model_weights(model)]
-    if name not in names:
+    resnets = models.list_models(models, include=("*resnet*", "*resnext*"))
+    known = {str(one): one for resnet in resnets for one in models.get_model_weights(resnet)}
+    if name not in known:
         raise UserError(
             f'there is no file "{name}", and no ResNet weights of torchvision are called so.'
-            f"{nearest(name, names)}"
+            f"{nearest(name, known)}"
         )
     try:
-        return get_weight(name).get_state_dict(check_hash=True, weights_only=True)
+        return known[name].get_state_dict(check_hash=True, weights_only=True)
     except OSError as error:
         raise UserError(
-            f'cannot download "{get_weight(name).url}" ({error}); fetch it elsewhere and name '
-            "the file"
+            f'cannot download "{known[name].url}" ({error}); fetch it elsewhere and name the file'
         ) from None
 
 
