@@ -9,14 +9,16 @@ OVERLAPS = (0.3, 0.6)
 
 
 def slow_margins(scores, labels, boxes, overlap):
-    batch, height, width, anchors = scores.shape
+    best = scores.argmax(dim=-1, keepdim=True)
     margins = torch.zeros_like(scores)
     for b, y, x, a in torch.cartesian_prod(*map(torch.arange, scores.shape)).tolist():
-        cells = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
-        others = boxes[b][cells].reshape(-1, 4)
-        rivals = box_iou(boxes[b, y, x, a][None], others)[0] > overlap
-        rivals &= labels[b][cells].flatten() == labels[b, y, x, a]
-        highest = max([scores[b, y, x, a], *scores[b][cells].flatten()[rivals]])
+        highest = scores[b, y, x, a]
+        for v in range(max(y - 1, 0), min(y + 2, scores.shape[1])):
+            for u in range(max(x - 1, 0), min(x + 2, scores.shape[2])):
+                rival = b, v, u, best[b, v, u, 0]
+                iou = box_iou(boxes[b, y, x, a][None], boxes[rival][None])
+                if iou > overlap and labels[rival] == labels[b, y, x, a]:
+                    highest = max(highest, scores[rival])
         margins[b, y, x, a] = scores[b, y, x, a] - highest
     return margins
 
