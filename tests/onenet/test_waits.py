@@ -21,6 +21,10 @@ HEADS = {
     "centerness": ("CenterNet", "MODEL.OneNet.CENTERNESS", True),
     "FCOS": ("FCOS",),
     "FCOS centerness": ("FCOS", "MODEL.OneNet.CENTERNESS", True),
+    "FCOS objectness": (
+        *("FCOS", "MODEL.OneNet.CENTERNESS", True),
+        *("MODEL.OneNet.QUALITY_TARGET", "objectness", "MODEL.OneNet.SUBSAMPLER.NAME", "ohem"),
+    ),
     "RetinaNet": ("RetinaNet",),
     "selector": ("FCOS", "MODEL.OneNet.SELECTOR.ENABLED", True),
     "auxiliary": ("RetinaNet", "MODEL.OneNet.AUX.ASSIGNER", "MinCost"),

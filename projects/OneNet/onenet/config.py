@@ -60,7 +60,8 @@ def _add_head_config(onenet: CN) -> None:
     onenet.NUM_CONV = 4
     onenet.CONV_NORM = "GN"
     onenet.CONV_CHANNELS = 256
-    onenet.CENTERNESS = False  # new: centerness branch, whose sigmoid multiplies the score
+    # new: quality branch, whose sigmoid multiplies the score; QUALITY_TARGET says what it tells
+    onenet.CENTERNESS = False
     onenet.PRIOR_SCALE = 8.0  # new: side of the prior box of a location, in strides
 
     # new: "published" is Xavier-uniform for every weight of the head, as the official code has it;
@@ -76,21 +77,25 @@ def _add_assignment_config(onenet: CN) -> None:
     onenet.L1_COST = 5.0
 
     # Losses.
-    # new: "focal", "quality_focal", "varifocal", "varifocal_unweighted" (one-to-few), "bce" (YOLO)
-    # or "mal" (DEIM), see docs/losses.md; only "focal" reads ALPHA and GAMMA
+    # new: "focal", "quality_focal", "varifocal", "varifocal_unweighted" (one-to-few), "bce" (YOLO),
+    # "mal" (DEIM) or "ghm_c", see docs/losses.md; only "focal" reads ALPHA and GAMMA
     onenet.CLASS_LOSS = "focal"
     # new: "assigned" (what the assigner says, mostly 1) or "iou" of the predicted box
     onenet.CLASS_TARGET = "assigned"
-    onenet.BOX_LOSS = "l1_giou"  # new: or "l1_diou", "l1_ciou"
+    # new: or "l1_diou", "l1_ciou", "smooth_l1", "balanced_l1", "bounded_iou", "ghm_r"
+    onenet.BOX_LOSS = "l1_giou"
     onenet.CLASS_WEIGHT = 2.0
-    onenet.GIOU_WEIGHT = 2.0  # of the GIoU, DIoU or CIoU loss
-    onenet.L1_WEIGHT = 5.0
-    onenet.CENTERNESS_WEIGHT = 1.0  # new
+    onenet.GIOU_WEIGHT = 2.0  # of the GIoU, DIoU, CIoU or bounded IoU loss
+    onenet.L1_WEIGHT = 5.0  # of the L1 loss, or the one that is in its place
+    # new: "centerness", "iou" of the predicted box, "objectness", or what the "rule" is known with
+    onenet.QUALITY_TARGET = "rule"
+    onenet.CENTERNESS_WEIGHT = 1.0  # new: of the loss of the quality branch
 
     # Focal loss, and the classification cost.
     onenet.ALPHA = 0.25
     onenet.GAMMA = 2.0
 
+    _add_subsampler_config(onenet)
     _add_branch_config(onenet)
 
     # new: which label assigner, see ASSIGNER_REGISTRY.
@@ -100,6 +105,19 @@ def _add_assignment_config(onenet: CN) -> None:
     # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once;
     # 0 = by device: what the cache of a CPU holds, a share of a GPU's memory.
     assigner.MAX_PAIRS = 0
+
+
+def _add_subsampler_config(onenet: CN) -> None:
+    # new: which samples are trained, whatever the rule; keys that are None are as the method has it
+    subsampler = child(onenet, "SUBSAMPLER")
+    # "all", "random" (Faster R-CNN), "iou_balanced" (Libra R-CNN), "hard_negatives" (SSD) or "ohem"
+    subsampler.NAME = "all"
+    subsampler.COUNT = None  # samples an image
+    subsampler.POSITIVES = None  # largest part of them that is positive
+    subsampler.NEGATIVES_PER_POSITIVE = None  # most negatives to a positive
+    subsampler.BINS = None  # "iou_balanced": ranges of IoU that share the negatives
+    subsampler.FLOOR = None  # ... below this IoU negatives are set apart; -1 = none are
+    subsampler.FLOOR_PART = None  # ... part of the negatives that is of those
 
 
 def _add_branch_config(onenet: CN) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 # Areas below this (square pixels) are treated as this, so that 0 / 0 is 0.
 MIN_AREA = 1e-7
+# The same for a side (pixels) that is divided by, or of which the logarithm is taken.
+MIN_SIDE = 1e-3
 
 
 def box_area(boxes: Tensor) -> Tensor:
@@ -40,6 +42,23 @@ def encode_ltrb(points: Tensor, boxes: Tensor) -> Tensor:
     A distance is negative where the point lies outside of that side.
     """
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
+
+
+def encode_offsets(boxes: Tensor, references: Tensor) -> Tensor:
+    """What shifts and scales reference boxes to boxes, as in R-CNN (Girshick et al., CVPR 2014).
+
+    Args:
+        boxes: (..., 4).
+        references: (..., 4), broadcastable to ``boxes``.
+
+    Returns:
+        (..., 4) offsets of the centre in widths and heights of the reference, logarithms of the
+        ratios of width and height; sides below :data:`MIN_SIDE` count as that long.
+    """
+    size = (references[..., 2:] - references[..., :2]).clamp(min=MIN_SIDE)
+    shift = (box_centers(boxes) - box_centers(references)) / size
+    scale = ((boxes[..., 2:] - boxes[..., :2]).clamp(min=MIN_SIDE) / size).log()
+    return torch.cat([shift, scale], dim=-1)
 
 
 def elementwise_iou_giou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

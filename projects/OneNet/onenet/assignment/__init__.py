@@ -3,16 +3,21 @@
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .best_score import BestScore
 from .min_cost import MinCost
+from .sampling import OHEM, HardNegatives, IoUBalancedSampling, RandomSampling
 from .soft_targets import IoUTargets
 from .subsampling import IgnoreRegions, Subsampler
 
 __all__ = [
     "ASSIGNER_REGISTRY",
+    "OHEM",
     "Assigner",
     "BestScore",
+    "HardNegatives",
     "IgnoreRegions",
+    "IoUBalancedSampling",
     "IoUTargets",
     "MinCost",
+    "RandomSampling",
     "Subsampler",
     "build_assigner",
 ]

@@ -23,7 +23,13 @@ class Assigner(nn.Module):
     An assigner is a pure function of its three arguments: it reads no config, knows no head, and
     computes no loss. It must not synchronise with the device (no ``.item()``, ``nonzero``, boolean
     gather, ...); the contract's test counts such calls, and runs it on ``device="meta"``.
+
+    Attributes:
+        quality_target: what the quality branch of a head, if it has one, tells about a sample in
+            the detector that the rule comes from: "centerness", "iou" or "objectness".
     """
+
+    quality_target = "centerness"
 
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         """Assign the samples of B images.

@@ -15,7 +15,13 @@ BACKBONE = "backbone."
 SELECTOR = "head.selector."
 TRUNK = "backbone.bottom_up."  # the classification network in a feature pyramid
 # Buffers that old checkpoints hold, or lack, and that the model sets by itself.
-TOLERATED = ("cell_anchors", "pixel_mean", "pixel_std", "num_batches_tracked")
+TOLERATED = (
+    "cell_anchors",
+    "pixel_mean",
+    "pixel_std",
+    "num_batches_tracked",
+    "gradient_counts",  # of a loss
+)
 _MAX_LISTED = 20
 _OF_TORCHVISION = "layer1.0.conv1.weight"  # in every ResNet of torchvision
 

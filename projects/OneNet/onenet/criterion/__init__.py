@@ -12,27 +12,40 @@ from .focal_losses import (
     UnweightedVarifocalLoss,
     VarifocalLoss,
 )
-from .losses import BOX_LOSSES, CLASS_LOSSES, build_losses
+from .harmonized_losses import GHMBoxLoss, GHMClassLoss
+from .losses import BOX_LOSSES, CLASS_LOSSES, QUALITY_LOSSES, build_losses
 from .normalizer import Normalizer
-from .quality_losses import CenternessLoss
+from .quality_losses import CenternessLoss, IoULoss, ObjectnessLoss
+from .side_losses import BalancedL1Loss, BoundedIoULoss, SmoothL1Loss
+from .subsamplers import SUBSAMPLERS, build_subsamplers
 
 __all__ = [
     "BOX_LOSSES",
     "CLASS_LOSSES",
+    "QUALITY_LOSSES",
+    "SUBSAMPLERS",
+    "BalancedL1Loss",
+    "BoundedIoULoss",
     "CenternessLoss",
     "ClassLoss",
     "Criterion",
     "CrossEntropyLoss",
     "FocalLoss",
+    "GHMBoxLoss",
+    "GHMClassLoss",
+    "IoULoss",
     "L1CIoULoss",
     "L1DIoULoss",
     "L1GIoULoss",
     "Loss",
     "MatchabilityAwareLoss",
     "Normalizer",
+    "ObjectnessLoss",
     "QualityFocalLoss",
+    "SmoothL1Loss",
     "UnweightedVarifocalLoss",
     "VarifocalLoss",
     "build_criteria",
     "build_losses",
+    "build_subsamplers",
 ]

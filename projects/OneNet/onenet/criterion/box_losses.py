@@ -79,11 +79,17 @@ def box_losses(
         ``1 - overlap`` () and the four absolute differences in units of the image's width and
         height (), as in OneNet's criterion.
     """
-    used = assignment.positive[..., None]
-    target = gather_samples(gt.boxes, assignment.gt)
-    # Unused slots compare a target with itself: 0 * NaN would be NaN, also in the gradient.
-    boxes = gather_samples(predictions.boxes.float(), assignment.sample)
-    boxes = torch.where(used, boxes, target)
+    boxes, target = paired_boxes(predictions, assignment, gt)
     lack = 1 - overlap(boxes, target)
     l1 = ((boxes - target) / gt.scale).abs().sum(dim=-1)
     return (lack * assignment.weight).sum(), (l1 * assignment.weight).sum()
+
+
+def paired_boxes(
+    predictions: Predictions, assignment: Assignment, gt: GroundTruth
+) -> tuple[Tensor, Tensor]:
+    """Predicted box and ground truth of each pair, each (B, P, 4), the same two in unused slots."""
+    target = gather_samples(gt.boxes, assignment.gt)
+    # Unused slots compare a target with itself: 0 * NaN would be NaN, also in the gradient.
+    boxes = gather_samples(predictions.boxes.float(), assignment.sample)
+    return torch.where(assignment.positive[..., None], boxes, target), target

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ..assignment import Assigner, build_assigner
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
-from .losses import build_losses, build_subsamplers
+from .losses import build_losses
 from .normalizer import Normalizer
+from .subsamplers import build_subsamplers
 
 Observer = Callable[[Priors, Predictions, GroundTruth, Assignment], None]
 
@@ -61,10 +62,11 @@ class Criterion(nn.Module):
     def from_config(
         cls, cfg, normalizer: Normalizer | None = None, weight: Sequence[float] = (1.0, 1.0)
     ):
+        assigner = build_assigner(cfg)
         return {
-            "assigner": build_assigner(cfg),
+            "assigner": assigner,
             "subsamplers": build_subsamplers(cfg),
-            "losses": build_losses(cfg),
+            "losses": build_losses(cfg, assigner.quality_target),
             "normalizer": normalizer,
             "weight": weight,
         }

@@ -89,8 +89,17 @@ def share_of_all(local: Tensor) -> Tensor:
     Returns:
         The same shape, the same numbers on every process.
     """
-    total = local
-    if comm.get_world_size() > 1:
-        total = local.clone()
-        dist.all_reduce(total)
-    return total.clamp(min=1) / comm.get_world_size()
+    return _sum_of_all(local).clamp(min=1) / comm.get_world_size()
+
+
+def mean_of_all(local: Tensor) -> Tensor:
+    """The mean over all processes, of any shape; the same numbers on every process."""
+    return _sum_of_all(local) / comm.get_world_size()
+
+
+def _sum_of_all(local: Tensor) -> Tensor:
+    if comm.get_world_size() == 1:
+        return local
+    total = local.clone()
+    dist.all_reduce(total)
+    return total

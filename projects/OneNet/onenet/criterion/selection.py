@@ -10,8 +10,8 @@ from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
 from .class_loss import binary_cross_entropy
 from .criterion import Criterion
-from .losses import build_subsamplers
 from .normalizer import Normalizer
+from .subsamplers import build_subsamplers
 
 
 class SelectorCriterion(Criterion):
