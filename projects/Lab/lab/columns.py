@@ -71,6 +71,20 @@ METRICS = (
         digits=2, key="nms_diagnosis/score_gap",
     ),
     Metric(
+        "missed", "missed %",
+        "objects found with NMS (and without a selector) but not as trained, percent of all",
+        key="objects/missed",
+    ),
+    Metric(
+        "lower_score", "lower %",
+        "objects found by both, as trained below more false detections, percent of all",
+        key="objects/lower_score",
+    ),
+    Metric(
+        "deleted", "deleted %", "objects found as trained that NMS deletes, percent of all",
+        key="objects_nms/deleted",
+    ),
+    Metric(
         "max_score", "max score", "highest score of all detections",
         digits=2, key="nms_diagnosis/max_score",
     ),

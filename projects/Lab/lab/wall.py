@@ -12,11 +12,10 @@ from detectron2.modeling import build_model
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from onenet.checkpoint.checkpointer import Checkpointer
-from onenet.evaluation.diagnosis import merge_matches
+from onenet.evaluation import best_f1_threshold, merge_matches
 from onenet.visualization import (
     PositiveSamples,
     Scene,
-    best_f1_threshold,
     correct_detections,
     draw_positive_samples,
     positive_samples,

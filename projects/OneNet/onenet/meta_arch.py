@@ -17,7 +17,7 @@ from .criterion import Criterion, Normalizer, build_criteria
 from .inference import to_instances, top_detections
 from .modeling.heads import DenseHead, build_head
 from .nms import level_candidates
-from .structures import GroundTruth, Predictions, Priors
+from .structures import DENSE, GroundTruth, Predictions, Priors
 
 # The official implementation pads to this, whatever the backbone asks for.
 MIN_SIZE_DIVISIBILITY = 32
@@ -129,7 +129,8 @@ class OneNet(nn.Module):
         Returns:
             In training a dict of losses () by name. In inference, for each image a dict with
             ``instances``: ``pred_boxes``, ``scores`` (descending) and ``pred_classes``; and while
-            :func:`~onenet.evaluation.candidates_offered`, ``candidates`` of the same kind.
+            :func:`~onenet.evaluation.candidates_offered`, ``candidates`` of the same kind, and with
+            a selector ``dense_candidates``, whose scores are without it.
         """
         images = self.preprocess_image(batched_inputs)
         if self.training:
@@ -141,6 +142,9 @@ class OneNet(nn.Module):
         results = {"instances": self.inference(predictions, priors, images.image_sizes)}
         if self.offered_candidates:
             results["candidates"] = self.candidates(predictions, priors, images.image_sizes)
+            if DENSE in branches:
+                dense = self.candidates(branches[DENSE], priors, images.image_sizes)
+                results["dense_candidates"] = dense
         return [
             {
                 name: detector_postprocess(found[i], *_output_size(x, found[i].image_size))
@@ -176,7 +180,7 @@ class OneNet(nn.Module):
 
         Returns:
             The predictions of each branch, in the precision of the network, first the one that
-            inference uses (in evaluation mode only that one), and the samples they belong to.
+            inference uses (see :meth:`DenseHead.forward`), and the samples they belong to.
         """
         return self.head(self.features(images))
 

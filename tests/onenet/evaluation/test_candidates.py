@@ -13,6 +13,7 @@ from ...formula import make_weights
 
 SIZES = [(64, 80), (50, 64)]  # of the images as the network sees them
 OUTPUT = 100, 200
+SELECTOR = ("MODEL.OneNet.SELECTOR.ENABLED", True, "MODEL.PIXEL_STD", [63.75] * 3)
 
 
 @pytest.fixture
@@ -63,6 +64,17 @@ def test_the_score_threshold_holds_for_candidates(model, inputs):
         model.score_threshold = scores.median().item()
         kept = model(inputs)[0]["candidates"].scores
     assert kept.equal(scores[scores >= scores.median()]) and len(kept) < len(scores)
+
+
+@torch.no_grad()
+def test_with_a_selector_the_class_scores_alone_are_offered_too(tiny_cfg, inputs):
+    model = build_model(tiny_cfg("RetinaNet", *SELECTOR)).eval()
+    model.head.selector.output.weight.zero_()
+    model.head.selector.output.bias.fill_(-50)  # nothing is selected
+    with candidates_offered(model, 7):
+        offered = model(inputs)[0]
+    assert offered["candidates"].scores.max() < 1e-6 < offered["dense_candidates"].scores.max()
+    assert offered["dense_candidates"].image_size == OUTPUT
 
 
 @torch.no_grad()

@@ -59,7 +59,9 @@ def test_all_detections_count_and_the_diagnosis_stays(register, tmp_path):
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [detections(grid(300))])
     results = evaluator.evaluate()
-    assert results.keys() == {"bbox", "bbox_nms", "nms_diagnosis", "crowdhuman"}
+    assert results.keys() == {
+        "bbox", "bbox_nms", "nms_diagnosis", "objects", "objects_nms", "crowdhuman"
+    }  # fmt: skip
     assert results["crowdhuman"] == {
         "AP50": pytest.approx(100 * 299 / 300), "mMR": 0.0, "recall": 100.0
     }  # fmt: skip

@@ -16,7 +16,7 @@ from onenet.evaluation import NMSDiagnosisEvaluator, build_evaluator, class_wise
 
 from .scenes import INPUTS, OBJECTS, SIZE, detect, evaluate, record
 
-TASKS = ["bbox", "bbox_nms", "nms_diagnosis"]
+TASKS = ["bbox", "bbox_nms", "nms_diagnosis", "objects", "objects_nms"]
 DIAGNOSIS = ["nms_gap", "duplicates", "score_gap", "recall", "score_threshold", "max_score"]
 
 
@@ -77,6 +77,7 @@ def test_nothing_processed(evaluator):
     evaluator.reset()
     results = evaluator.evaluate()
     assert list(results) == TASKS
+    assert results["objects"].pop("false_detections") == 0
     assert all(math.isnan(value) for value in flatten_results_dict(results).values())
 
 
@@ -186,6 +187,18 @@ def test_nms_without_candidates_says_so(register, tmp_path, caplog):
     assert "| with NMS 0.6 after top-k |" in caplog.text
     told = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
     assert told["nms"] == "NMS 0.6 after top-k" and told["max_detections"] == 100
+
+
+def test_a_selector_is_compared_with_the_class_scores_and_nms(register, tmp_path, caplog):
+    """It selects one of the two objects; among its own scores NMS could not find the other."""
+    evaluator, found = crowded(register, tmp_path / "out")
+    selected = {"instances": found[:1], "candidates": found[:1]}
+    evaluator.process([{"image_id": 1}], [{**selected, "dense_candidates": found}])
+    with caplog.at_level(logging.INFO):
+        results = evaluator.evaluate()
+    assert results["nms_diagnosis"]["nms_gap"] == 0
+    assert results["objects"]["missed"] == 50 and results["objects_nms"]["missed"] == 0
+    assert "with NMS 0.6, without the selector, at" in caplog.text
 
 
 def test_no_more_are_left_after_nms_than_before(register, tmp_path):

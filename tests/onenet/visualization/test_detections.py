@@ -3,10 +3,9 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 from matplotlib.colors import to_rgb
-from onenet.evaluation import match_detections
+from onenet.evaluation import best_f1_threshold, match_detections
 from onenet.visualization import (
     Scene,
-    best_f1_threshold,
     correct_detections,
     draw_detections,
     draw_truth,

@@ -12,18 +12,25 @@ from .diagnosis import (
     score_histogram,
 )
 from .nms_evaluator import NMSDiagnosisEvaluator, class_wise_nms
+from .objects import Comparison, compare_image, compare_objects, merge_comparisons
+from .operating_point import best_f1_threshold
 from .predictor import evaluate_predictor
 
 __all__ = [
+    "Comparison",
     "CrowdHumanEvaluator",
     "Matches",
     "NMSDiagnosisEvaluator",
+    "best_f1_threshold",
     "build_evaluator",
     "candidates_offered",
     "class_wise_nms",
+    "compare_image",
+    "compare_objects",
     "diagnose",
     "evaluate_predictor",
     "match_detections",
+    "merge_comparisons",
     "merge_matches",
     "recall_threshold",
     "score_histogram",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from detectron2.structures import Boxes, pairwise_iou
 from torch import Tensor
+from torch.nn.functional import pad
 
 MATCH_IOU = 0.5
 TARGET_RECALL = 0.6
@@ -24,13 +25,19 @@ class Matches(NamedTuple):
     Attributes:
         found: one entry a ground truth: the highest score among the detections counted for it,
             :data:`MISSED` if none is.
+        second: likewise, the second-highest score.
+        iou: likewise, the IoU of the detection of highest score, 0 if there is none.
         duplicates: scores of the further detections counted for a ground truth.
+        false: scores of the detections that are counted for no ground truth.
         gaps: best minus second-best score of each ground truth that some detection overlaps.
         scores: scores of all detections, matched or not.
     """
 
     found: Tensor
+    second: Tensor
+    iou: Tensor
     duplicates: Tensor
+    false: Tensor
     gaps: Tensor
     scores: Tensor
 
@@ -61,40 +68,55 @@ def match_detections(
         Matches: with G entries in ``found`` and D in ``scores``.
     """
     scores = scores.double()
-    iou = pairwise_iou(Boxes(gt_boxes), Boxes(boxes))  # (G, D)
-    iou = iou * (gt_classes[:, None] == classes[None, :])
-    overlaps = iou > iou_threshold
-
-    # A last row that nothing exceeds keeps the maximum defined for G = 0.
-    best_gt = torch.cat([iou, iou.new_zeros(1, len(boxes))]).argmax(dim=0)  # (D,)
-    counted = overlaps & (best_gt == torch.arange(len(gt_boxes), device=iou.device)[:, None])
-
-    by_count = _rank_scores(counted, scores)
-    by_overlap = _rank_scores(overlaps, scores)
+    iou, counted = count_detections(boxes, classes, gt_boxes, gt_classes, iou_threshold)
+    by_count, order = rank_scores(counted, scores)
+    by_overlap, _ = rank_scores(iou > iou_threshold, scores)
     best, second = by_overlap[:, 0], by_overlap[:, 1].clamp(min=0)
     return Matches(
         found=by_count[:, 0],
+        second=by_count[:, 1],
+        iou=pad(iou * counted, (0, 2)).gather(1, order[:, :1])[:, 0].double(),
         duplicates=by_count[:, 1:][by_count[:, 1:] > MISSED],
+        false=scores[~counted.any(dim=0)],
         gaps=(best - second)[best > MISSED],
         scores=scores,
     )
 
 
-def _rank_scores(mask: Tensor, scores: Tensor) -> Tensor:
+def count_detections(
+    boxes: Tensor,
+    classes: Tensor,
+    gt_boxes: Tensor,
+    gt_classes: Tensor,
+    iou_threshold: float = MATCH_IOU,
+) -> tuple[Tensor, Tensor]:
+    """Which detection is counted for which ground truth; arguments as of :func:`match_detections`.
+
+    Returns:
+        IoU (G, D), 0 between two classes, and (G, D) bool.
+    """
+    iou = pairwise_iou(Boxes(gt_boxes), Boxes(boxes)) * (gt_classes[:, None] == classes)
+    # A last row that nothing exceeds keeps the maximum defined for G = 0.
+    best_gt = torch.cat([iou, iou.new_zeros(1, len(boxes))]).argmax(dim=0)  # (D,)
+    nearest = best_gt == torch.arange(len(gt_boxes), device=iou.device)[:, None]
+    return iou, nearest & (iou > iou_threshold)
+
+
+def rank_scores(mask: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Sort the ``scores`` (D,) that ``mask`` (G, D) selects in each row, best first.
 
     Returns:
-        Tensor: (G, D + 2), filled up with :data:`MISSED`, so that there is always a second-best.
+        (G, D + 2), filled up with :data:`MISSED`, so that there is always a second-best; and where
+        they were, D and D + 1 being what was filled up.
     """
     selected = torch.where(mask, scores, torch.full_like(scores, MISSED))
-    filling = selected.new_full((len(mask), 2), MISSED)
-    return torch.cat([selected, filling], dim=1).sort(dim=1, descending=True).values
+    return pad(selected, (0, 2), value=MISSED).sort(dim=1, descending=True)
 
 
 def merge_matches(matches: Iterable[Matches]) -> Matches:
     """Pool the matches of several images; the order of images and batches does not matter."""
     empty = torch.zeros(0, dtype=torch.float64)
-    fields = zip(Matches(empty, empty, empty, empty), *matches, strict=True)
+    fields = zip([empty] * len(Matches._fields), *matches, strict=True)
     return Matches(*(torch.cat(field) for field in fields))
 
 

@@ -21,8 +21,9 @@ from onenet.errors import UserError
 from onenet.nms import kept_by_nms
 
 from .coco import BoxEvaluator
-from .diagnosis import Matches, diagnose, match_detections, merge_matches
-from .summary import BOX_METRICS, format_summary, write_diagnosis
+from .diagnosis import diagnose
+from .objects import Comparison, compare_image, compare_objects, merge_comparisons
+from .summary import BOX_METRICS, format_objects, format_summary, write_diagnosis
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
     saves little time. From a model without candidates, such as an exported one, NMS can but
     suppress among its detections, and a detector with many duplicates has lost objects before. The
     summary says which of the two it is.
+
+    Two tasks more, ``objects`` and ``objects_nms``, say which objects each of the two loses; see
+    :func:`~onenet.evaluation.compare_objects`. There, NMS is among the ``dense_candidates`` of a
+    model that has a selector: those have the scores that it would be used with otherwise.
 
     The diagnosis covers the images that were processed and leaves crowd ground truths out.
 
@@ -98,66 +103,70 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
             for folder in (output_dir, os.path.join(output_dir, "nms"))
         )
         self._counted = counted_detections(coco_options)
-        self._matches: list[Matches] = []
+        self._objects: list[Comparison] = []
         self._among_candidates = True
+        self._without_selector = False
 
     def reset(self) -> None:
         self._as_trained.reset()
         self._with_nms.reset()
-        self._matches = []
+        self._objects = []
         self._among_candidates = True
+        self._without_selector = False
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         detections = [output["instances"].to("cpu") for output in outputs]
         suppressed = [self._suppress(output).to("cpu") for output in outputs]
         self._as_trained.process(inputs, [{"instances": x} for x in detections])
         self._with_nms.process(inputs, [{"instances": x} for x in suppressed])
-        images = zip(inputs, detections, strict=True)
-        self._matches += [self._match(image["image_id"], found) for image, found in images]
+        images = zip(inputs, outputs, detections, suppressed, strict=True)
+        self._objects += [self._compare(image["image_id"], *found) for image, *found in images]
 
-    def _suppress(self, output: dict[str, Instances]) -> Instances:
-        if "candidates" in output:
-            kept = class_wise_nms(output["candidates"], self._nms_threshold)
-            return kept[: self._max_detections]
+    def _suppress(self, output: dict[str, Instances], name: str = "candidates") -> Instances:
+        if name in output:
+            return class_wise_nms(output[name], self._nms_threshold)[: self._max_detections]
         self._among_candidates = False
         return class_wise_nms(output["instances"], self._nms_threshold)
 
-    def _match(self, image_id: Any, detections: Instances) -> Matches:
+    def _compare(
+        self, image_id: Any, output: dict[str, Instances], found: Instances, left: Instances
+    ) -> Comparison:
         if image_id not in self._ground_truth:
             raise UserError(
                 f"Image {image_id!r} is not in dataset {self._dataset_name!r}: evaluate with the "
                 "dataset that the images were loaded from."
             )
-        gt_boxes, gt_classes = self._ground_truth[image_id]
-        return match_detections(
-            detections.pred_boxes.tensor.float(),
-            detections.scores,
-            detections.pred_classes,
-            gt_boxes,
-            gt_classes,
-        )
+        offered = output.get("candidates", output["instances"])
+        if "dense_candidates" in output:
+            offered = output["dense_candidates"]
+            left = self._suppress(output, "dense_candidates").to("cpu")
+            self._without_selector = True
+        return compare_image(found, left, offered.to("cpu"), *self._ground_truth[image_id])
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Evaluate; every process must call it, only the main one gets results."""
         bbox = _evaluate_quietly(self._as_trained)
         bbox_nms = _evaluate_quietly(self._with_nms, log_level=logging.ERROR)
-        matches = self._gather_matches()
+        objects = self._gather_objects()
         if self._distributed and not comm.is_main_process():
             return {}
         # The APs of the classes are reported only without NMS.
         bbox_nms = {name: bbox_nms[name] for name in BOX_METRICS}
-        diagnosis = {"nms_gap": bbox_nms["AP"] - bbox["AP"], **diagnose(matches)}
+        diagnosis = {"nms_gap": bbox_nms["AP"] - bbox["AP"], **diagnose(objects.without)}
         results = OrderedDict(bbox=bbox, bbox_nms=bbox_nms, nms_diagnosis=diagnosis)
+        results.update(compare_objects(objects))
         nms = f"NMS {self._nms_threshold:g}" + ("" if self._among_candidates else " after top-k")
         conditions = {"nms": nms, "max_detections": self._counted}
         logger.info(format_summary(self._dataset_name, results, **conditions))
+        selector = ", without the selector" if self._without_selector else ""
+        logger.info(format_objects(results, nms + selector))
         conditions["dataset"] = self._dataset_name
-        write_diagnosis(self._output_dir, conditions, diagnosis, matches)
+        write_diagnosis(self._output_dir, conditions, diagnosis, objects.without)
         return results
 
-    def _gather_matches(self) -> Matches:
-        matches = merge_matches(self._matches)
-        return merge_matches(comm.gather(matches, dst=0)) if self._distributed else matches
+    def _gather_objects(self) -> Comparison:
+        objects = merge_comparisons(self._objects)
+        return merge_comparisons(comm.gather(objects, dst=0)) if self._distributed else objects
 
 
 def _ground_truth(records: Sequence[dict[str, Any]]) -> dict[Any, tuple[Tensor, Tensor]]:

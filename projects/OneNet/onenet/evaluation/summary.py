@@ -10,8 +10,18 @@ from tabulate import tabulate
 
 from ..files import write_text
 from .diagnosis import MATCH_IOU, Matches, score_histogram
+from .objects import OVERLAP_IOU
 
 BOX_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+OUTCOMES = {
+    "found": "found",
+    "missed": "missed, and found by the other",
+    "deleted": "of these, deleted by NMS",
+    "twice": "found twice",
+    "lower_score": "found by both, lower score",
+    "worse_box": "found by both, worse box",
+}
 
 
 def format_summary(
@@ -43,6 +53,30 @@ def format_summary(
         f"of at most {max_detections} detections an image and class:"
     )
     return f"{title}\n{table}\n{line}"
+
+
+def format_objects(results: Mapping[str, Mapping[str, float]], nms: str) -> str:
+    """Lay out what becomes of the objects without and with NMS.
+
+    Args:
+        results: tasks ``objects`` and ``objects_nms`` with their percentages.
+        nms: the detector that they were compared with.
+    """
+    tasks = [results["objects"], results["objects_nms"]]
+    table = tabulate(
+        [
+            [title, *(task.get(key + group) for group in ("", "-overlapping") for task in tasks)]
+            for key, title in OUTCOMES.items()
+        ],
+        headers=["", "as trained", "with NMS", "overlapping: as trained", "with NMS"],
+        tablefmt="pipe",
+        floatfmt=".2f",
+    )
+    title = (
+        "Objects in percent, as trained and with {nms}, at the score with {false_detections:.0f} "
+        "false detections; {overlapping:.1f} % overlap another by IoU > {iou:g}:"
+    ).format(nms=nms, iou=OVERLAP_IOU, **tasks[0])
+    return f"{title}\n{table}"
 
 
 def write_diagnosis(

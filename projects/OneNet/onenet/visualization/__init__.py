@@ -7,7 +7,6 @@ from .curves import plot_curves
 from .detections import Scene, correct_detections, draw_detections, draw_truth, scene_sheet
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
 from .gallery import draw_gallery, gallery_files, input_image
-from .operating_point import best_f1_threshold
 from .sample_map import HEATS
 from .subjects import UNTRAINED, build_variant, load_moment, look_at
 
@@ -17,7 +16,6 @@ __all__ = [
     "Panel",
     "PositiveSamples",
     "Scene",
-    "best_f1_threshold",
     "build_variant",
     "comparison_figure",
     "correct_detections",

@@ -21,12 +21,12 @@ from ..data.annotated import annotated_scenes, evenly_spread
 from ..engine.hooks.initial_weights import FILE_NAME as INITIAL_WEIGHTS
 from ..engine.metrics_file import read_metrics
 from ..evaluation.diagnosis import MATCH_IOU, Matches, match_detections, merge_matches
+from ..evaluation.operating_point import best_f1_threshold
 from ..inspection.positives import positive_samples
 from .assignment import positives_figure
 from .curves import plot_curves
 from .detections import Scene, scene_sheet
 from .draw import save_figure
-from .operating_point import best_f1_threshold
 
 logger = logging.getLogger(__name__)
 

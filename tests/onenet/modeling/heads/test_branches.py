@@ -54,7 +54,7 @@ def test_the_score_is_the_product_in_training_and_detection(
     cfg = tiny_cfg(head, *SELECTOR, "MODEL.OneNet.CENTERNESS", centerness)
     model = build(cfg).eval()
     images = model.preprocess_image(make_inputs()).tensor
-    (predictions,) = model.predict(images)[0].values()
+    predictions = model.predict(images)[0][MAIN]
     scores = predictions.logits.sigmoid() * predictions.quality.sigmoid()[..., None]
     torch.testing.assert_close(predictions.joint().logits.sigmoid(), scores, rtol=1e-4, atol=1e-6)
     with torch.no_grad():

@@ -46,8 +46,9 @@ class DenseHead(nn.Module):
             features: (B, C, H, W) maps, finest first.
 
         Returns:
-            The predictions of each of ``branches`` (in evaluation mode only the one that is used),
-            and the samples they belong to.
+            The predictions of each of ``branches`` (in evaluation mode the one that is used, and
+            after it the classes and boxes that a selector chooses from), and the samples they
+            belong to.
         """
         raise NotImplementedError
 
@@ -58,7 +59,7 @@ class DenseHead(nn.Module):
     def join(
         self, predictions: Predictions, features: list[Tensor], shared: list[Tensor]
     ) -> dict[str, Predictions]:
-        """All branches in training, otherwise the one that is used.
+        """All branches in training, otherwise the one that is used and what a selector sees.
 
         Args:
             predictions: classes and boxes.
@@ -74,7 +75,7 @@ class DenseHead(nn.Module):
         # Here the quality is the selection; that of a head with centerness goes into the classes.
         found = predictions.float().detach().joint()
         branches = {MAIN: replace(found, quality=self.selector(features, found))}
-        if self.training and DENSE in self.branches:
+        if DENSE in self.branches or not self.training:
             branches[DENSE] = predictions
         return branches
 

@@ -1,4 +1,4 @@
-"""The score threshold at which a detector's pictures are fairest to look at."""
+"""The score threshold at which a detector is used best."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..evaluation.diagnosis import MISSED, Matches
+from .diagnosis import MISSED, Matches
 
 
 def best_f1_threshold(matches: Matches) -> tuple[float, float]:
