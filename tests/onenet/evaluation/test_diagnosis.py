@@ -48,6 +48,16 @@ def test_two_ground_truths_five_detections():
     )
 
 
+def test_what_becomes_of_each_ground_truth_and_detection():
+    matches = match([*FIVE_DETECTIONS, ([20.0, 0, 30, 9], 0.7, 0)], [(LEFT, 0), (RIGHT, 0)])
+    assert matches.found.tolist() == pytest.approx([0.9, 0.7])
+    assert matches.second.tolist() == pytest.approx([0.6, 0.5])
+    assert matches.iou.tolist() == pytest.approx([1.0, 0.9])  # of the best, not the highest
+    assert matches.false.tolist() == pytest.approx([0.95, 0.99])
+    missed = match([(LEFT, 0.9, 0)], [(LEFT, 0), (FAR, 0)])
+    assert missed.second.tolist() == [-math.inf] * 2 and missed.iou.tolist() == [1.0, 0.0]
+
+
 def test_detections_below_the_threshold_do_not_count():
     # Recall 0.6 of three ground truths is reached with the second, at 0.6: the 0.4 is out.
     detections = [(LEFT, 0.9, 0), (RIGHT, 0.6, 0), (RIGHT, 0.4, 0), (FAR, 0.3, 0)]

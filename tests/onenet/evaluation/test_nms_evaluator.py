@@ -198,7 +198,7 @@ def test_a_selector_is_compared_with_the_class_scores_and_nms(register, tmp_path
         results = evaluator.evaluate()
     assert results["nms_diagnosis"]["nms_gap"] == 0
     assert results["objects"]["missed"] == 50 and results["objects_nms"]["missed"] == 0
-    assert "with NMS 0.6, without the selector, at" in caplog.text
+    assert "with NMS 0.6, without the selector, down" in caplog.text
 
 
 def test_no_more_are_left_after_nms_than_before(register, tmp_path):

@@ -31,15 +31,18 @@ def test_verify_results_and_csv_accept_it(dataset, tmp_path, caplog):
     assert all(isinstance(value, float) for value in flatten_results_dict(results).values())
 
 
-def test_log_is_one_table_and_a_line(evaluator, caplog, capsys):
+def test_log_is_two_tables_and_a_line(evaluator, caplog, capsys):
     with caplog.at_level(logging.INFO):
         evaluate(evaluator, repeats=2)
     assert capsys.readouterr().out == ""
     assert caplog.text.count("Per-category bbox AP") == 1
-    summary = caplog.records[-1].getMessage()
+    summary, objects = (record.getMessage() for record in caplog.records[-2:])
     assert "| as trained " in summary and "| with NMS 0.6 " in summary
     assert summary.count("AP50") == 1
     assert "detections per found ground truth" in summary.splitlines()[-1]
+    assert "with NMS 0.6 after top-k, down to 0 false detections" in objects
+    twice = next(line for line in objects.splitlines() if line.startswith("| found twice"))
+    assert [cell.strip() for cell in twice.split("|")[2:4]] == ["100.00", "0.00"]
     assert logging.getLogger("detectron2.evaluation").level == logging.NOTSET
 
 

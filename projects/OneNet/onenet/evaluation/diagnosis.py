@@ -69,8 +69,8 @@ def match_detections(
     """
     scores = scores.double()
     iou, counted = count_detections(boxes, classes, gt_boxes, gt_classes, iou_threshold)
-    by_count, order = rank_scores(counted, scores)
-    by_overlap, _ = rank_scores(iou > iou_threshold, scores)
+    by_count, order = _rank_scores(counted, scores)
+    by_overlap, _ = _rank_scores(iou > iou_threshold, scores)
     best, second = by_overlap[:, 0], by_overlap[:, 1].clamp(min=0)
     return Matches(
         found=by_count[:, 0],
@@ -102,7 +102,7 @@ def count_detections(
     return iou, nearest & (iou > iou_threshold)
 
 
-def rank_scores(mask: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _rank_scores(mask: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Sort the ``scores`` (D,) that ``mask`` (G, D) selects in each row, best first.
 
     Returns:

@@ -139,7 +139,7 @@ def _outcomes(own: Matches, other: Matches, limit: int) -> dict[str, Tensor]:
 def _rank(scores: Tensor, detector: Matches) -> Tensor:
     """Number of false detections above each of the scores; infinite for :data:`MISSED`."""
     false = detector.false.sort().values
-    above = len(false) - torch.searchsorted(false, scores, right=True)
+    above = len(false) - torch.searchsorted(false, scores.contiguous(), right=True)
     return above.double().masked_fill(scores == MISSED, math.inf)
 
 

@@ -63,17 +63,20 @@ def format_objects(results: Mapping[str, Mapping[str, float]], nms: str) -> str:
         nms: the detector that they were compared with.
     """
     tasks = [results["objects"], results["objects_nms"]]
+    groups = {"": "", "-overlapping": "overlapping: "}
+    if not tasks[0]["overlapping"] > 0:  # perhaps NaN
+        del groups["-overlapping"]
     table = tabulate(
         [
-            [title, *(task.get(key + group) for group in ("", "-overlapping") for task in tasks)]
+            [title, *(task.get(key + group) for group in groups for task in tasks)]
             for key, title in OUTCOMES.items()
         ],
-        headers=["", "as trained", "with NMS", "overlapping: as trained", "with NMS"],
+        headers=["", *(x + name for x in groups.values() for name in ("as trained", "with NMS"))],
         tablefmt="pipe",
         floatfmt=".2f",
     )
     title = (
-        "Objects in percent, as trained and with {nms}, at the score with {false_detections:.0f} "
+        "Objects in percent, as trained and with {nms}, down to {false_detections:.0f} "
         "false detections; {overlapping:.1f} % overlap another by IoU > {iou:g}:"
     ).format(nms=nms, iou=OVERLAP_IOU, **tasks[0])
     return f"{title}\n{table}"
