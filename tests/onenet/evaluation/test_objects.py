@@ -101,6 +101,11 @@ def test_false_detections_of_all_images_rank_an_object():
     assert compare_objects(image(True))["objects"]["missed"] == 0
 
 
+def test_a_false_detection_of_the_same_score_is_not_above():
+    results = compare_objects(compare([(FALSE, 0.4), (place(0), 0.4)], [(place(0), 0.9)], []))
+    assert results["objects"]["found"] == results["objects_nms"]["found"] == 100 / 8
+
+
 def test_a_detector_beside_itself_loses_nothing():
     results = compare_objects(compare(WITHOUT, WITHOUT, WITHOUT))
     different = ("missed", "lower_score", "worse_box", "deleted")
