@@ -3,6 +3,7 @@ import math
 import torch
 from detectron2.structures import Boxes, Instances
 from onenet.evaluation import compare_image, compare_objects, merge_comparisons
+from onenet.evaluation.summary import format_objects
 
 
 def place(number, shift=0.0):
@@ -80,6 +81,17 @@ def test_every_outcome_counted_by_hand():
     assert {name: value for name, value in of_two["objects"].items() if value} == {"found": 100}
     overlapping = {name: value for name, value in of_two["objects_nms"].items() if value}
     assert overlapping == {"found": 50, "missed": 50, "deleted": 50}
+
+
+def test_the_table_tells_them_of_all_and_of_overlapping_objects():
+    results = compare_objects(compare(WITHOUT, WITH_NMS, CANDIDATES))
+    title, header, _, *rows = format_objects(results, "NMS 0.6").splitlines()
+    assert "down to 1 false detections; 25.0 % overlap another by IoU > 0.2" in title
+    detectors = ["as trained", "with NMS"]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in (header, *rows)]
+    assert cells[0] == ["", *detectors, *(f"overlapping: {name}" for name in detectors)]
+    assert cells[1] == ["found", "75.00", "62.50", "100.00", "50.00"]
+    assert cells[3] == ["of these, deleted by NMS", "", "12.50", "", "50.00"]
 
 
 def test_the_scale_of_the_scores_does_not_matter():
