@@ -1,5 +1,6 @@
 """A recipe becomes another experiment by one line: an assigner, or a schedule."""
 
+import copy
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from assigners import add_assigners_config
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from onenet import ASSIGNER_REGISTRY, build_assigner
+from onenet.criterion import CRITERION_REGISTRY, build_criteria
 from onenet.engine import setup_cfg
 
 ROOT = Path(__file__).parents[1] / "configs"
@@ -73,10 +75,24 @@ def test_an_assigner_takes_a_step(head, assigner):
     assert changed.dump() == recipe.dump()
     model = shared_model(head)
     model.criterion.assigner = build_assigner(load(ROOT / DIGITS[head], ASSIGNER, assigner))
+    losses = take_a_step(model)
+    assert losses.keys() == {"loss_ce", "loss_giou", "loss_bbox"}
+
+
+@pytest.mark.parametrize("head", DIGITS)
+@pytest.mark.parametrize("name", [name for name, _ in CRITERION_REGISTRY])
+def test_a_learned_rule_takes_a_step(head, name):
+    model = copy.copy(shared_model(head))
+    model._modules = {**model._modules}
+    model.criteria = build_criteria(load(ROOT / DIGITS[head], ASSIGNER, name), ["main"])
+    assert "loss_pos" in take_a_step(model)
+
+
+def take_a_step(model):
     instances = Instances((96, 96))
     instances.gt_boxes = Boxes(torch.tensor([[4.0, 4, 30, 40], [20, 10, 70, 60]]))
     instances.gt_classes = torch.tensor([3, 7])
     losses = model([{"image": torch.rand(3, 96, 96) * 255, "instances": instances}])
-    assert losses.keys() == {"loss_ce", "loss_giou", "loss_bbox"}
     assert all(loss.isfinite() for loss in losses.values())
     sum(losses.values()).backward()
+    return losses

@@ -114,14 +114,14 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Name and picture of each image; everything is checked before the first one."""
     names = args.assigners or [cfg.MODEL.OneNet.ASSIGNER.NAME]
-    assigners = {name: build_variant(cfg, name) for name in names}
+    criteria = {name: build_variant(cfg, name) for name in names}
     models = {title: load_moment(cfg, weights) for title, weights in moments(args).items()}
     scenes = MapDataset(records, annotated_mapper(cfg))
     for scene in map(scenes.__getitem__, range(len(scenes))):
         rows = [
             [
                 Panel(f"{name}, {title}" if title else name, samples)
-                for name, samples in look_at(model, scene, assigners).items()
+                for name, samples in look_at(model, scene, criteria).items()
             ]
             for title, model in models.items()
         ]

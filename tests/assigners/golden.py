@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,20 @@ def ground_truth(case: Mapping[str, np.ndarray], image_wh=(1, 1)) -> GroundTruth
     return GroundTruth(
         boxes, labels, torch.arange(slots)[None] < count, torch.tensor([[height, width]])
     )
+
+
+def concat(images: Sequence[GroundTruth]) -> GroundTruth:
+    """Of one image each, as a batch."""
+    slots = max(gt.labels.shape[1] for gt in images)
+
+    def join(field: str) -> torch.Tensor:
+        rows = [getattr(gt, field)[0] for gt in images]
+        return torch.stack(
+            [torch.cat([r, r.new_zeros(slots - len(r), *r.shape[1:])]) for r in rows]
+        )
+
+    sizes = torch.cat([gt.image_size for gt in images])
+    return GroundTruth(join("boxes"), join("labels"), join("valid"), sizes)
 
 
 def level_and_stride(sizes, strides=STRIDES) -> tuple[torch.Tensor, torch.Tensor]:

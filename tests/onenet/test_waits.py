@@ -10,7 +10,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from onenet import ASSIGNER_REGISTRY
-from onenet.criterion import BOX_LOSSES, CLASS_LOSSES
+from onenet.criterion import BOX_LOSSES, CLASS_LOSSES, CRITERION_REGISTRY
 
 from ..waits import waits
 
@@ -66,6 +66,12 @@ def test_heads_and_losses(step, head):
 def test_losses_of_what_any_assigner_made(step, name):
     expected = ["cpu"] if name == "POTO" else []  # its solver is Hungarian
     assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == expected
+
+
+@pytest.mark.parametrize("name", [name for name, _ in CRITERION_REGISTRY])
+def test_rules_with_losses_of_their_own(step, name):
+    options = "MODEL.OneNet.CENTERNESS", True, "MODEL.OneNet.ASSIGNER.NAME", name
+    assert waits(step("RetinaNet", *options)) == []
 
 
 @pytest.mark.parametrize("name", CLASS_LOSSES)

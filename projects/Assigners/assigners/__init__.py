@@ -5,6 +5,7 @@ import onenet  # noqa: F401  (before anything of Detectron2, which it makes impo
 # isort: split
 from .config import add_assigners_config
 from .dynamic import POTO, TAL, OneToFew, SimOTA
+from .learned import AutoAssign, FreeAnchor
 from .static import ATSS, FCOS, CenterNet, MaxIoU
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "FCOS",
     "POTO",
     "TAL",
+    "AutoAssign",
     "CenterNet",
+    "FreeAnchor",
     "MaxIoU",
     "OneToFew",
     "SimOTA",

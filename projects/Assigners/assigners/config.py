@@ -27,6 +27,7 @@ def add_assigners_config(cfg: CN) -> None:
     child(assigner, "CENTERNET").MIN_OVERLAP = 0.7  # IoU that a box moved by the radius keeps
 
     _add_dynamic_config(assigner)
+    _add_learned_config(assigner)
 
 
 def _add_dynamic_config(assigner: CN) -> None:
@@ -62,3 +63,20 @@ def _add_dynamic_config(assigner: CN) -> None:
     few.SOFT_WEIGHT = 0.4  # of all but the best in the class loss
     few.START = 0.6  # largest class target of all but the best, at the first step
     few.END = 0.2  # ... and at the last
+
+
+def _add_learned_config(assigner: CN) -> None:
+    """Keys of the rules that have losses of their own."""
+    auto_assign = child(assigner, "AUTO_ASSIGN")
+    auto_assign.POS_WEIGHT = 0.25  # factors of its three losses
+    auto_assign.NEG_WEIGHT = 0.75
+    auto_assign.CENTER_WEIGHT = 0.75
+    auto_assign.BOX_WEIGHT = 5.0  # of the GIoU loss in the likelihood of a sample
+    auto_assign.FORCE_TOPK = 0  # samples of highest prior for objects with none inside
+    auto_assign.CONFLICTS = "least"  # negative weight in several objects of a class, or "last"
+
+    free_anchor = child(assigner, "FREE_ANCHOR")
+    free_anchor.TOPK = 50  # prior boxes in the bag of a ground truth
+    free_anchor.THRESHOLD = 0.6  # predicted boxes up to this IoU are negative in full
+    free_anchor.ALPHA = 0.5  # factor of the loss of positives; that of negatives is the rest to 1
+    free_anchor.BOX_WEIGHT = 0.75  # of the box loss in the likelihood of a sample

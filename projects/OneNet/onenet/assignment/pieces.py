@@ -63,15 +63,14 @@ def pieces(
     ``level_sizes`` and ``shapes`` of the priors stay those of the whole.
     """
     step = piece_size(max_pairs, gt.labels.numel(), gt.labels.device)
-    for start in range(0, len(priors), step):
-        piece = slice(start, start + step)
-        part = replace(
-            priors,
-            boxes=priors.boxes[piece],
-            points=priors.points[piece],
-            stride=priors.stride[piece],
-            level=priors.level[piece],
-        )
-        quality = None if predictions.quality is None else predictions.quality[:, piece]
-        predicted = Predictions(predictions.logits[:, piece], predictions.boxes[:, piece], quality)
-        yield start, part, predicted
+    # Not slices: their gradients would each be as large as the whole.
+    fields = ("boxes", "points", "stride", "level")
+    parts = zip(*(getattr(priors, field).split(step) for field in fields), strict=True)
+    logits, boxes = (x.split(step, dim=1) for x in (predictions.logits, predictions.boxes))
+    quality = [None] * len(logits)
+    if predictions.quality is not None:
+        quality = predictions.quality.split(step, dim=1)
+    predicted = zip(logits, boxes, quality, strict=True)
+    for index, (part, values) in enumerate(zip(parts, predicted, strict=True)):
+        part = replace(priors, **dict(zip(fields, part, strict=True)))
+        yield index * step, part, Predictions(*values)

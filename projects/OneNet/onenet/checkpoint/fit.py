@@ -14,14 +14,9 @@ from .weights import no_detector
 BACKBONE = "backbone."
 SELECTOR = "head.selector."
 TRUNK = "backbone.bottom_up."  # the classification network in a feature pyramid
-# Buffers that old checkpoints hold, or lack, and that the model sets by itself.
-TOLERATED = (
-    "cell_anchors",
-    "pixel_mean",
-    "pixel_std",
-    "num_batches_tracked",
-    "gradient_counts",  # of a loss
-)
+# Buffers that old checkpoints hold, or lack, and that the model sets by itself; and what a rule or
+# a loss has learnt, which is nothing to a detector that is trained by another, or not at all.
+TOLERATED = ("cell_anchors", "pixel_mean", "pixel_std", "num_batches_tracked", "criteria.")
 _MAX_LISTED = 20
 _OF_TORCHVISION = "layer1.0.conv1.weight"  # in every ResNet of torchvision
 

@@ -2,7 +2,7 @@
 
 from .base import Loss
 from .box_losses import L1CIoULoss, L1DIoULoss, L1GIoULoss
-from .build import build_criteria
+from .build import build_criteria, build_criterion, rule_names
 from .class_loss import ClassLoss
 from .criterion import Criterion
 from .cross_entropy_losses import CrossEntropyLoss, MatchabilityAwareLoss
@@ -13,6 +13,7 @@ from .focal_losses import (
     VarifocalLoss,
 )
 from .harmonized_losses import GHMBoxLoss, GHMClassLoss
+from .learned import CRITERION_REGISTRY, LearnedCriterion
 from .losses import BOX_LOSSES, CLASS_LOSSES, QUALITY_LOSSES, build_losses
 from .normalizer import Normalizer
 from .quality_losses import CenternessLoss, IoULoss, ObjectnessLoss
@@ -22,6 +23,7 @@ from .subsamplers import SUBSAMPLERS, build_subsamplers
 __all__ = [
     "BOX_LOSSES",
     "CLASS_LOSSES",
+    "CRITERION_REGISTRY",
     "QUALITY_LOSSES",
     "SUBSAMPLERS",
     "BalancedL1Loss",
@@ -37,6 +39,7 @@ __all__ = [
     "L1CIoULoss",
     "L1DIoULoss",
     "L1GIoULoss",
+    "LearnedCriterion",
     "Loss",
     "MatchabilityAwareLoss",
     "Normalizer",
@@ -46,6 +49,8 @@ __all__ = [
     "UnweightedVarifocalLoss",
     "VarifocalLoss",
     "build_criteria",
+    "build_criterion",
     "build_losses",
     "build_subsamplers",
+    "rule_names",
 ]

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..errors import ConfigError
+from ..assignment import ASSIGNER_REGISTRY
+from ..errors import ConfigError, choose
 from ..structures import AUX, MAIN
 from .criterion import Criterion
+from .learned import CRITERION_REGISTRY
 from .normalizer import Normalizer
 from .selection import SelectorCriterion
 
@@ -21,15 +23,53 @@ def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
         ConfigError: an unknown name or key, also in ``OPTS`` of a branch.
     """
     onenet, normalizer = cfg.MODEL.OneNet, Normalizer()
-    criterion = Criterion(cfg, normalizer)
+    criterion = build_criterion(cfg, normalizer)
     criteria = dict.fromkeys(branches, criterion)
     if onenet.SELECTOR.ENABLED:
+        _check_selector(cfg)
         own = branch_config(cfg, "SELECTOR")
         criteria[MAIN] = SelectorCriterion(own, normalizer, onenet.SELECTOR.WEIGHT)
     if onenet.AUX.ASSIGNER:
         own = branch_config(cfg, "AUX")
-        criteria[AUX] = Criterion(own, normalizer, weight=onenet.AUX.WEIGHT)
+        criteria[AUX] = build_criterion(own, normalizer, onenet.AUX.WEIGHT)
     return nn.ModuleDict(criteria)
+
+
+def build_criterion(
+    cfg: CfgNode, normalizer: Normalizer | None = None, weight: Sequence[float] = (1.0, 1.0)
+) -> Criterion:
+    """Build what ``MODEL.OneNet.ASSIGNER.NAME`` selects: an assigner with the losses of the config,
+    or a criterion with losses of its own.
+
+    Args:
+        cfg: the config.
+        normalizer, weight: see :class:`Criterion`.
+
+    Raises:
+        ConfigError: there is neither an assigner nor a criterion of that name.
+    """
+    name = choose("MODEL.OneNet.ASSIGNER.NAME", cfg.MODEL.OneNet.ASSIGNER.NAME, rule_names())
+    criterion = dict(CRITERION_REGISTRY).get(name, Criterion)
+    return criterion(cfg, normalizer=normalizer, weight=weight)
+
+
+def rule_names() -> list[str]:
+    """What ``MODEL.OneNet.ASSIGNER.NAME`` may be."""
+    return [*dict(ASSIGNER_REGISTRY), *dict(CRITERION_REGISTRY)]
+
+
+def _check_selector(cfg: CfgNode) -> None:
+    """Refuse a rule that cannot say which one sample keeps its score.
+
+    Raises:
+        ConfigError: it has losses of its own.
+    """
+    name = cfg.MODEL.OneNet.SELECTOR.ASSIGNER
+    if name in dict(CRITERION_REGISTRY):
+        raise ConfigError(
+            f'MODEL.OneNet.SELECTOR.ASSIGNER "{name}" has losses of its own and is not one-to-one; '
+            'use "MinCost" or "POTO". It can be MODEL.OneNet.ASSIGNER.NAME beside the selector.'
+        )
 
 
 def branch_config(cfg: CfgNode, branch: str) -> CfgNode:

@@ -102,9 +102,15 @@ class Criterion(nn.Module):
                 them.
         """
         assignment = self.assign(priors, predictions, gt)
+        self.tell(priors, predictions, gt, assignment)
+        return self.weigh(priors, predictions, gt, assignment)
+
+    def tell(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment
+    ) -> None:
+        """Call the observers."""
         for observe in self.observers:
             observe(priors, predictions.detach(), gt, assignment)
-        return self.weigh(priors, predictions, gt, assignment)
 
     def weigh(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment
@@ -116,6 +122,9 @@ class Criterion(nn.Module):
             normalizer = self.normalizer(assignment, gt)
             for loss in self.losses:
                 losses.update(loss(priors, predictions, assignment, gt, normalizer))
+        return self._weighted(losses)
+
+    def _weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         first, last = self.weight
         if first == last == 1:
             return losses

@@ -14,8 +14,8 @@ from ..errors import UserError
 from ..structures import Assignment, GroundTruth
 
 DENOMINATORS_DIFFER = (
-    "SOLVER.ACCUMULATE needs one denominator for all losses, and those of the branches differ: use "
-    "SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1 and no auxiliary branch"
+    "SOLVER.ACCUMULATE needs one denominator for all losses, and here they differ: use "
+    "SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1, no auxiliary branch and not AutoAssign"
 )
 
 
@@ -31,7 +31,11 @@ class Normalizer:
     @torch.no_grad()
     def __call__(self, assignment: Assignment, gt: GroundTruth) -> Tensor:
         """The denominator, () float32, see :func:`share_of_all`."""
-        local = gt.valid.sum() if assignment.normalizer is None else assignment.normalizer
+        return self.of(gt.valid.sum() if assignment.normalizer is None else assignment.normalizer)
+
+    @torch.no_grad()
+    def of(self, local: Tensor) -> Tensor:
+        """The denominator, () float32, of which ``local`` () is what this process adds to it."""
         local = local.float()
         return share_of_all(local) if self._parts is None else self._parts.add(local)
 

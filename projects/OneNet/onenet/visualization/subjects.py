@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-from ..assignment import ASSIGNER_REGISTRY, Assigner, build_assigner
 from ..checkpoint.checkpointer import Checkpointer
+from ..criterion import Criterion, build_criterion, rule_names
 from ..engine.config.files import merge_list
 from ..errors import ConfigError, UserError, choose
 from ..inspection.positives import PositiveSamples, positive_samples, was_never_trained
@@ -19,8 +19,8 @@ UNTRAINED = "untrained"  # stands for a file of weights
 _SECTION = "MODEL.OneNet"
 
 
-def build_variant(cfg: CfgNode, text: str) -> Assigner:
-    """Build the assigner of a config with another name and perhaps other keys.
+def build_variant(cfg: CfgNode, text: str) -> Criterion:
+    """Build the criterion of a config with another rule and perhaps other keys.
 
     Args:
         cfg: whatever the text does not say.
@@ -28,7 +28,7 @@ def build_variant(cfg: CfgNode, text: str) -> Assigner:
             ``MinCost:ASSIGNER.SOLVER=hungarian``.
 
     Raises:
-        ConfigError: there is no such assigner or key, or a value is wrong.
+        ConfigError: there is no such rule or key, or a value is wrong.
     """
     name, _, settings = text.partition(":")
     options = [f"{_SECTION}.ASSIGNER.NAME", name]
@@ -37,11 +37,11 @@ def build_variant(cfg: CfgNode, text: str) -> Assigner:
         if not equals:
             raise ConfigError(f'--assigners "{text}": "{setting}" must be KEY=VALUE.')
         options += [f"{_SECTION}.{key.strip()}", value.strip()]
-    choose("--assigners", name, dict(ASSIGNER_REGISTRY))
+    choose("--assigners", name, rule_names())
     variant = cfg.clone()
     variant.defrost()
     merge_list(variant, options)
-    return build_assigner(variant)
+    return build_criterion(variant)
 
 
 def load_moment(cfg: CfgNode, weights: str) -> OneNet:
@@ -67,21 +67,25 @@ def load_moment(cfg: CfgNode, weights: str) -> OneNet:
 
 
 def look_at(
-    model: OneNet, scene: dict, assigners: Mapping[str, Assigner]
+    model: OneNet, scene: dict, criteria: Mapping[str, Criterion]
 ) -> dict[str, PositiveSamples]:
     """Assign the samples of one image by several rules, from the same predictions.
 
-    A network that was never trained normalises by the statistics of the image.
+    A network that was never trained normalises by the statistics of the image. The rule that it
+    was trained by has the parameters that it has learnt.
 
     Args:
         model: in evaluation mode.
         scene: Detectron2's standard format with ``image`` and ``instances``.
-        assigners: at least one, by name.
+        criteria: at least one, by name.
     """
     fresh = was_never_trained(model)
     own = positive_samples(model, [scene], batch_statistics=fresh)
     inputs = own.priors, own.predictions, own.gt
-    return {
-        name: own._replace(assignment=assigner.to(model.device)(*inputs))
-        for name, assigner in assigners.items()
-    }
+    samples = {}
+    for name, criterion in criteria.items():
+        if type(criterion) is type(model.criterion):
+            criterion.load_state_dict(model.criterion.state_dict(), strict=False)
+        assignment = criterion.to(model.device).assign(*inputs)
+        samples[name] = own._replace(assignment=assignment)
+    return samples

@@ -9,6 +9,7 @@ from detectron2.engine import HookBase
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from ...criterion import LearnedCriterion
 from ..parallel import unwrapped
 from .assignment_statistics import PREFIX
 
@@ -22,7 +23,8 @@ class AssignmentTime(HookBase):
     All their calls in a step count: for every branch, and every part of an accumulated batch. On a
     GPU they are marked by events in the stream, so that the time is the device's, and read only if
     they have passed by the end of the step: nothing waits for the device. To compare with ``time``,
-    which Detectron2 stores of the whole step.
+    which Detectron2 stores of the whole step. A :class:`LearnedCriterion` has no such time: it
+    assigns only to show it.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,8 @@ class AssignmentTime(HookBase):
 
     def before_train(self) -> None:
         criteria = unwrapped(self.trainer.model).criteria.values()
-        for assigner in {criterion.assigner for criterion in criteria}:  # branches may share one
+        timed = (c.assigner for c in criteria if not isinstance(c, LearnedCriterion))
+        for assigner in set(timed):  # branches may share one
             self._handles += [
                 assigner.register_forward_pre_hook(self._start),
                 assigner.register_forward_hook(self._stop),

@@ -1,0 +1,6 @@
+"""Rules that learn which samples to train, with losses and parameters of their own."""
+
+from .auto_assign import AutoAssign
+from .free_anchor import FreeAnchor
+
+__all__ = ["AutoAssign", "FreeAnchor"]

@@ -1,0 +1,264 @@
+"""Weights of all samples inside an object, learnt with the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from detectron2.config import configurable
+from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment.pieces import check_max_pairs, pieces
+from onenet.assignment.selection import SmallestSoFar
+from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
+from onenet.errors import ConfigError, choose
+from onenet.geometry import depth_inside, elementwise_iou_giou
+from torch import Tensor
+
+from ..dense import dense_assignment
+from ..dynamic.quality import scores_for
+from ..settings import rule_settings
+from .center_prior import CenterPrior
+from .negatives import last_negative_weights, negative_loss, negative_weights
+
+CONFIDENCE = 3.0  # a sample counts by exp(3 x its likelihood)
+EPS = 1e-12
+LARGEST_LOSS = 100.0  # of a ground truth that no sample stands for
+SHOWN = 0.5  # positive samples are shown from this part of the largest weight on
+CONFLICTS = {"least": negative_weights, "last": last_negative_weights}
+
+
+class Bags(NamedTuple):
+    """What the samples make of each ground truth together.
+
+    Attributes:
+        weight: (B, G), sum of their positive weights.
+        likelihood: (B, G), the same, each times the likelihood of its sample.
+        prior: (B, G), sum of the center prior.
+        lowest, highest: (B, G), of the sharpness of the samples inside.
+        sharpness: (B, R), 1 / (1 - IoU) with whatever ground truth a sample overlaps most.
+    """
+
+    weight: Tensor
+    likelihood: Tensor
+    prior: Tensor
+    lowest: Tensor
+    highest: Tensor
+    sharpness: Tensor
+
+
+class PointBags(Assigner):
+    """The samples inside of a ground truth, weighted by center prior and likelihood.
+
+    Positive are those whose weight is at least half of the largest of a ground truth; a sample of
+    several goes to the one in which it has the largest part.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        box_weight: float = 5.0,
+        force_topk: int = 0,
+        max_pairs: int = 0,
+    ):
+        """
+        Args:
+            num_classes: K, which have a center prior each.
+            box_weight: of the GIoU loss in the likelihood of a sample.
+            force_topk: a ground truth with no sample inside takes as many of highest center prior.
+            max_pairs: at most this many (sample, ground truth) pairs are worked off at once. The
+                result does not depend on it; 0 = by device.
+
+        Raises:
+            ConfigError: a negative number.
+        """
+        super().__init__()
+        for name, value in {"BOX_WEIGHT": box_weight, "FORCE_TOPK": force_topk}.items():
+            if value < 0:
+                raise ConfigError(
+                    f"MODEL.OneNet.ASSIGNER.AUTO_ASSIGN.{name} must not be negative, got {value}."
+                )
+        self.center_prior = CenterPrior(num_classes)
+        self.box_weight = box_weight
+        self.force_topk = force_topk
+        self.max_pairs = check_max_pairs(max_pairs)
+
+    def pieces(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Iterator[tuple[Priors, Predictions, Tensor]]:
+        """Consecutive samples, and for which ground truths each is inside, (B, G, r) bool."""
+        forced = self._forced(priors, predictions, gt) if self.force_topk else None
+        for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
+            inside = depth_inside(part.points, gt.boxes) > 0
+            if forced is not None:
+                inside |= forced[..., start : start + len(part)]
+            yield part, predicted, inside & gt.valid[..., None]
+
+    @torch.no_grad()
+    def _forced(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
+        """(B, G, R) bool, the samples of ground truths that have none inside."""
+        nearest, empty = SmallestSoFar(self.force_topk), gt.valid[..., None]
+        for start, part, _ in pieces(priors, predictions, gt, self.max_pairs):
+            nearest.add(-self.center_prior(part, gt), start)
+            inside = depth_inside(part.points, gt.boxes) > 0
+            empty = empty & ~inside.any(dim=-1, keepdim=True)
+        _, sample = nearest.result()
+        forced = empty.new_zeros(*gt.labels.shape, len(priors))
+        return forced.scatter(2, sample, empty.expand_as(sample))
+
+    def weights(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, inside: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Positive weight, likelihood, center prior and IoU (without gradient), each (B, G, r)."""
+        prior = self.center_prior(priors, gt).exp() * inside
+        iou, giou = elementwise_iou_giou(predictions.boxes[:, None], gt.boxes[:, :, None])
+        likelihood = scores_for(predictions, gt.labels) * ((giou - 1) * self.box_weight).exp()
+        return (likelihood * CONFIDENCE).exp() * prior, likelihood, prior, iou.detach()
+
+    def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        weight = [
+            self.weights(part, predicted, gt, inside)[0]
+            for part, predicted, inside in self.pieces(priors, predictions, gt)
+        ]
+        largest = torch.stack([piece.amax(dim=-1) for piece in weight]).amax(dim=0)[..., None]
+        largest = largest.clamp(min=torch.finfo(largest.dtype).tiny)
+        best = [(piece / largest).max(dim=1) for piece in weight]
+        part, index = (torch.cat(pieces, dim=1) for pieces in zip(*best, strict=True))
+        return dense_assignment(index, part >= SHOWN)
+
+
+@CRITERION_REGISTRY.register()
+class AutoAssign(LearnedCriterion):
+    """All samples inside a ground truth are positive and negative, with weights that are learnt.
+
+    - The likelihood of a sample is its score for the class times exp(-``box_weight`` x (1 - GIoU));
+      its positive weight is exp(3 x likelihood) times the center prior, a Gaussian that each class
+      learns, and the weights of a ground truth sum to 1.
+    - ``loss_pos`` is ``pos_weight`` x -log of the weighted mean of the likelihoods, at most 100; it
+      is divided by the number of ground truths.
+    - ``loss_neg`` is ``neg_weight`` x q^2 x -log(1 - q) of every sample and class, where q is the
+      score times the negative weight. The latter is 1 outside; inside, for the class, it falls
+      from 1 at the sample of the lowest IoU to 0 at that of the highest (as 1 / (1 - IoU) does;
+      the IoU is that with whatever ground truth the sample overlaps most). It is divided by the
+      sum of the center prior.
+    - ``loss_center`` is ``center_weight`` x (number of ground truths / sum of the center prior),
+      the mean over images. It keeps the Gaussians wide.
+
+    Source: AutoAssign (Zhu et al., 2020), section 3; mmdetection's ``autoassign_head.py``. There is
+    no other box loss. With a quality branch (``MODEL.OneNet.CENTERNESS``) the score has the
+    implicit objectness of the paper.
+
+    Deviations: where a sample lies in several ground truths of one class, the smallest negative
+    weight counts. The reference has that of the last one, which depends on their order, and on a
+    GPU on chance; ``conflicts="last"`` is that.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        pos_weight: float = 0.25,
+        neg_weight: float = 0.75,
+        center_weight: float = 0.75,
+        box_weight: float = 5.0,
+        force_topk: int = 0,
+        conflicts: str = "least",
+        max_pairs: int = 0,
+        normalizer: Normalizer | None = None,
+        weight: Sequence[float] = (1.0, 1.0),
+    ):
+        """
+        Args:
+            num_classes, box_weight, force_topk, max_pairs: see :class:`PointBags`.
+            pos_weight, neg_weight, center_weight: factors of the three losses.
+            conflicts: "least" or "last".
+            normalizer, weight: see :class:`onenet.Criterion`.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        bags = PointBags(
+            num_classes, box_weight=box_weight, force_topk=force_topk, max_pairs=max_pairs
+        )
+        super().__init__(assigner=bags, normalizer=normalizer, weight=weight)
+        key = "MODEL.OneNet.ASSIGNER.AUTO_ASSIGN.CONFLICTS"
+        self.negative_weights = CONFLICTS[choose(key, conflicts, CONFLICTS)]
+        self.pos_weight = pos_weight
+        self.neg_weight = neg_weight
+        self.center_weight = center_weight
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {"num_classes": cfg.MODEL.OneNet.NUM_CLASSES, **rule_settings(cfg, "AUTO_ASSIGN")}
+
+    def learn(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, kept: Tensor | None
+    ) -> dict[str, Tensor]:
+        bags = self.bags(priors, predictions, gt)
+        weight = self.class_weights(priors, predictions, gt, bags).transpose(1, 2)
+        if kept is not None:
+            weight = weight * kept
+        negative = negative_loss(predictions.logits, weight)
+        prior = bags.prior.sum(dim=1)
+        center = (gt.valid.sum(dim=1) / prior.clamp(min=EPS)).masked_fill(prior == 0, 0)
+        share, images = self.normalizer.of, prior.new_full((), len(prior))
+        return {
+            "loss_pos": bag_losses(bags).masked_fill(~gt.valid, 0).sum()
+            * (self.pos_weight / share(gt.valid.sum())),
+            "loss_neg": negative * (self.neg_weight / share(prior.sum())),
+            "loss_center": center.sum() * (self.center_weight / share(images)),
+        }
+
+    def bags(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Bags:
+        """Look at all samples, piece by piece."""
+        parts = [
+            self._bags_of_piece(part, predicted, gt, inside)
+            for part, predicted, inside in self.assigner.pieces(priors, predictions, gt)
+        ]
+        *sums, lowest, highest, sharpness = zip(*parts, strict=True)
+        return Bags(
+            *(torch.stack(part).sum(dim=0) for part in sums),
+            torch.stack(lowest).amin(dim=0),
+            torch.stack(highest).amax(dim=0),
+            torch.cat(sharpness, dim=1),
+        )
+
+    def _bags_of_piece(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, inside: Tensor
+    ) -> Bags:
+        weight, likelihood, prior, iou = self.assigner.weights(priors, predictions, gt, inside)
+        iou = iou.masked_fill_(~gt.valid[..., None], 0).amax(dim=1)
+        sharpness = (1 - iou).clamp_(min=EPS).reciprocal_()
+        everywhere = sharpness[:, None].expand_as(inside)
+        return Bags(
+            weight.sum(dim=-1),
+            (weight * likelihood).sum(dim=-1),
+            prior.sum(dim=-1),
+            everywhere.masked_fill(~inside, torch.inf).amin(dim=-1),
+            everywhere.masked_fill(~inside, -torch.inf).amax(dim=-1),
+            sharpness,
+        )
+
+    @torch.no_grad()
+    def class_weights(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, bags: Bags
+    ) -> Tensor:
+        """(B, K, R), how negative a sample is for a class."""
+        lowest, span = bags.lowest[..., None], (bags.highest - bags.lowest + EPS)[..., None]
+        weights, start = [], 0
+        for part, predicted, inside in self.assigner.pieces(priors, predictions, gt):
+            sharpness = bags.sharpness[:, None, start : start + len(part)]
+            positive = ((sharpness - lowest + EPS) / span).masked_fill_(~inside, 0)
+            num_classes = predicted.logits.shape[-1]
+            weights.append(self.negative_weights(gt.labels, positive, num_classes))
+            start += len(part)
+        return torch.cat(weights, dim=-1)
+
+
+def bag_losses(bags: Bags) -> Tensor:
+    """(B, G), -log of the weighted mean of the likelihoods of each ground truth."""
+    mean = bags.likelihood / bags.weight.clamp(min=EPS)
+    least = torch.finfo(mean.dtype).tiny
+    return (-mean.clamp(min=least).log()).masked_fill(mean < least, LARGEST_LOSS)
