@@ -39,6 +39,9 @@ def add_onenet_config(cfg: CN) -> None:
 
 
 def _add_head_config(onenet: CN) -> None:
+    # new: what mixes the features before the head sees them: "" (nothing) or "ASFF"
+    onenet.NECK = ""
+
     # CenterNet head.
     onenet.IN_FEATURES = ["res2", "res3", "res4", "res5"]  # p3 ... p7 for the other heads
     onenet.ACTIVATION = "relu"

@@ -16,6 +16,7 @@ from .compat import padding_multiple
 from .criterion import Criterion, Normalizer, build_criteria
 from .inference import to_instances, top_detections
 from .modeling.heads import DenseHead, build_head
+from .modeling.neck import build_neck
 from .nms import level_candidates
 from .structures import DENSE, GroundTruth, Predictions, Priors
 
@@ -38,6 +39,7 @@ class OneNet(nn.Module):
         head: DenseHead,
         criteria: Mapping[str, Criterion],
         in_features: Sequence[str],
+        neck: nn.Module | None = None,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         max_detections: int = 100,
@@ -50,6 +52,7 @@ class OneNet(nn.Module):
         Args:
             backbone: gives feature maps by name.
             head: predicts on those named by ``in_features``, finest first.
+            neck: what happens to these features before the head sees them; None = nothing.
             criteria: what each of the head's ``branches`` is trained with; branches may share one.
             pixel_mean, pixel_std: per channel, in the order of ``INPUT.FORMAT``, range 0 to 255.
             max_detections: k of the top-k over (sample, class).
@@ -60,6 +63,7 @@ class OneNet(nn.Module):
         """
         super().__init__()
         self.backbone = backbone
+        self.neck = neck or nn.Identity()
         self.head = head
         self.criteria = nn.ModuleDict(criteria)
         self.frozen = frozen
@@ -84,6 +88,7 @@ class OneNet(nn.Module):
         onenet = cfg.MODEL.OneNet
         return {
             "backbone": backbone,
+            "neck": build_neck(cfg, backbone.output_shape()),
             "head": head,
             "criteria": build_criteria(cfg, head.branches),
             "in_features": onenet.IN_FEATURES,
@@ -99,7 +104,7 @@ class OneNet(nn.Module):
     def train(self, mode: bool = True) -> OneNet:
         super().train(mode)
         if self.frozen:  # batch norm as in inference
-            for module in (self.backbone, *self.head.children()):
+            for module in (self.backbone, self.neck, *self.head.children()):
                 module.train(mode and module is self.head.selector)
         return self
 
@@ -170,7 +175,7 @@ class OneNet(nn.Module):
     def features(self, images: Tensor) -> list[Tensor]:
         """What the head sees of images (B, 3, H, W) that are normalised and padded."""
         features = self.backbone(images)
-        return [features[name] for name in self.in_features]
+        return self.neck([features[name] for name in self.in_features])
 
     def predict(self, images: Tensor) -> tuple[dict[str, Predictions], Priors]:
         """Run the network.

@@ -17,6 +17,7 @@ from ..criterion import build_criteria
 from ..data import count_classes, register_datasets
 from ..errors import UserError, choose
 from ..modeling.heads import HEADS
+from ..modeling.neck import NECKS
 from ..paths import expand_home
 from .config.files import merge_file, merge_list
 from .config.stock_keys import check_stock_keys, unread_keys
@@ -76,6 +77,7 @@ def check_names(cfg: CfgNode) -> None:
     choose("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, dict(BACKBONE_REGISTRY))
     if cfg.MODEL.META_ARCHITECTURE == "OneNet":
         choose("MODEL.OneNet.HEAD", cfg.MODEL.OneNet.HEAD, HEADS)
+        choose("MODEL.OneNet.NECK", cfg.MODEL.OneNet.NECK, NECKS)
         build_criteria(cfg, ())  # costs nothing, and checks its own keys
     check_optimizer(cfg.SOLVER)
 

@@ -1,0 +1,6 @@
+"""What stands between the backbone and the head."""
+
+from .asff import ASFF
+from .build import NECKS, build_neck
+
+__all__ = ["ASFF", "NECKS", "build_neck"]
