@@ -8,7 +8,7 @@ from detectron2.modeling import build_model
 from onenet import ConfigError, UserError
 from onenet.checkpoint.checkpointer import Checkpointer
 from onenet.criterion import CRITERION_REGISTRY, build_criterion, rule_names
-from onenet.engine.hooks import AssignmentTime
+from onenet.engine import AssignmentTime
 from onenet.engine.optimizer import parameter_groups
 from torch.nn.parallel import DistributedDataParallel
 
@@ -91,7 +91,7 @@ def test_an_auxiliary_branch_has_its_own(build, make_inputs, name):
 def test_beside_a_selector(build, make_inputs, name):
     _, model = build(RULE, name, "MODEL.OneNet.SELECTOR.ENABLED", True)
     losses = model(make_inputs())
-    assert "loss_ce" in losses and any(key.endswith("_dense") for key in losses)
+    assert "loss_selection" in losses and any(key.endswith("_dense") for key in losses)
     assert all(loss.isfinite() for loss in losses.values())
 
 
