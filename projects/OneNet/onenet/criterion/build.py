@@ -68,7 +68,8 @@ def _check_selector(cfg: CfgNode) -> None:
     if name in dict(CRITERION_REGISTRY):
         raise ConfigError(
             f'MODEL.OneNet.SELECTOR.ASSIGNER "{name}" has losses of its own and is not one-to-one; '
-            'use "MinCost" or "POTO". It can be MODEL.OneNet.ASSIGNER.NAME beside the selector.'
+            'use "BestScore", "MinCost" or "POTO". It can be MODEL.OneNet.ASSIGNER.NAME beside the '
+            "selector."
         )
 
 
