@@ -38,7 +38,7 @@ class Selector(nn.Module):
         Args:
             channels: of the feature maps.
             num_anchors: A, samples a location.
-            num_convs: 3x3 convolutions on each level before the output, at least 1.
+            num_convs: 3x3 convolutions before the output, of half as many channels, at least 1.
             max_filtering: after them, compare the features of neighbours, also between levels.
         """
         super().__init__()
@@ -47,11 +47,11 @@ class Selector(nn.Module):
         width = channels + relations
         layers: list[nn.Module] = []
         for _ in range(num_convs):
-            layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(width, channels // 2, 3, padding=1), nn.ReLU(inplace=True)]
             weight_init.c2_msra_fill(layers[-2])
-            width = channels
+            width = channels // 2
         self.tower = nn.Sequential(*layers)
-        self.filtering = MaxFiltering(channels) if max_filtering else None
+        self.filtering = MaxFiltering(width) if max_filtering else None
         self.output = nn.Conv2d(width + relations, num_anchors, 3, padding=1)
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)
