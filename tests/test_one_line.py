@@ -9,7 +9,7 @@ import torch
 from assigners import add_assigners_config
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
-from onenet import ASSIGNER_REGISTRY, build_assigner
+from onenet import ASSIGNER_REGISTRY, ConfigError, build_assigner
 from onenet.criterion import CRITERION_REGISTRY, build_criteria
 from onenet.engine import setup_cfg
 
@@ -82,10 +82,14 @@ def test_an_assigner_takes_a_step(head, assigner):
 @pytest.mark.parametrize("head", DIGITS)
 @pytest.mark.parametrize("name", [name for name, _ in CRITERION_REGISTRY])
 def test_a_learned_rule_takes_a_step(head, name):
+    if (head, name) == ("", "SAPD"):
+        with pytest.raises(ConfigError, match='"CenterNet" has one level: use "FCOS"'):
+            load(ROOT / DIGITS[head], ASSIGNER, name)
+        return
     model = copy.copy(shared_model(head))
     model._modules = {**model._modules}
     model.criteria = build_criteria(load(ROOT / DIGITS[head], ASSIGNER, name), ["main"])
-    assert "loss_pos" in take_a_step(model)
+    assert take_a_step(model).keys() & {"loss_pos", "loss_level"}
 
 
 def take_a_step(model):

@@ -5,13 +5,14 @@ import onenet  # noqa: F401  (before anything of Detectron2, which it makes impo
 # isort: split
 from .config import add_assigners_config
 from .dynamic import POTO, TAL, OneToFew, SimOTA
-from .learned import AutoAssign, FreeAnchor
+from .learned import SAPD, AutoAssign, FreeAnchor
 from .static import ATSS, FCOS, CenterNet, MaxIoU
 
 __all__ = [
     "ATSS",
     "FCOS",
     "POTO",
+    "SAPD",
     "TAL",
     "AutoAssign",
     "CenterNet",

@@ -80,3 +80,8 @@ def _add_learned_config(assigner: CN) -> None:
     free_anchor.THRESHOLD = 0.6  # predicted boxes up to this IoU are negative in full
     free_anchor.ALPHA = 0.5  # factor of the loss of positives; that of negatives is the rest to 1
     free_anchor.BOX_WEIGHT = 0.75  # of the box loss in the likelihood of a sample
+
+    sapd = child(assigner, "SAPD")
+    sapd.SHRINK = 0.2  # side of the region of positives, in sides of the object
+    sapd.SOFT_SELECT = True  # all levels learn, as far as a network says; False = the best one
+    sapd.LEVEL_WEIGHT = 0.1  # of the loss of this network

@@ -28,7 +28,7 @@ def build(tiny_cfg):
 
 
 def test_the_name_selects_either_kind():
-    assert {"MinCost", "FreeAnchor", "AutoAssign"} <= set(rule_names())
+    assert {"MinCost", "FreeAnchor", "AutoAssign", "SAPD"} <= set(rule_names())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,5 +2,6 @@
 
 from .auto_assign import AutoAssign
 from .free_anchor import FreeAnchor
+from .sapd import SAPD
 
-__all__ = ["AutoAssign", "FreeAnchor"]
+__all__ = ["SAPD", "AutoAssign", "FreeAnchor"]

@@ -82,9 +82,15 @@ class Criterion(nn.Module):
         """
         predictions = predictions.detach().float()
         with without_autocast(predictions.logits.device):
-            assignment = self.assigner(priors, predictions, gt)
-            for subsampler in self.subsamplers:
-                assignment = subsampler(assignment, priors, predictions, gt)
+            return self.subsample(self.assigner(priors, predictions, gt), priors, predictions, gt)
+
+    @torch.no_grad()
+    def subsample(
+        self, assignment: Assignment, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Assignment:
+        """What the subsamplers make of an assignment, one after the other."""
+        for subsampler in self.subsamplers:
+            assignment = subsampler(assignment, priors, predictions, gt)
         return assignment
 
     def forward(

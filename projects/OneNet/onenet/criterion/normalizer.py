@@ -15,7 +15,8 @@ from ..structures import Assignment, GroundTruth
 
 DENOMINATORS_DIFFER = (
     "SOLVER.ACCUMULATE needs one denominator for all losses, and here they differ: use "
-    "SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1, no auxiliary branch and not AutoAssign"
+    "SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1, no auxiliary branch, and another "
+    "ASSIGNER.NAME than AutoAssign and SAPD"
 )
 
 
