@@ -2,18 +2,24 @@ import pytest
 from assigners import (
     ATSS,
     FCOS,
+    OTA,
+    PAA,
     POTO,
     TAL,
+    ApproxMaxIoU,
     CenterNet,
     MaxIoU,
     OneToFew,
     SimOTA,
+    YOLOv3,
     add_assigners_config,
 )
 from detectron2.config import get_cfg
 from onenet import ASSIGNER_REGISTRY, add_onenet_config, build_assigner
 from onenet.errors import ConfigError
 from onenet.geometry import elementwise_ciou
+
+from ..refused import REFUSED
 
 PYRAMID = ["MODEL.OneNet.IN_FEATURES", ["p3", "p4", "p5", "p6", "p7"]]
 
@@ -33,13 +39,21 @@ def test_order_of_packages_does_not_matter():
     assert first.dump() == second.dump()
 
 
-NAMES = ["MaxIoU", "ATSS", "FCOS", "CenterNet", "TAL", "SimOTA", "POTO", "OneToFew"]
+NAMES = [
+    *("MaxIoU", "ATSS", "FCOS", "CenterNet", "ApproxMaxIoU"),
+    *("TAL", "SimOTA", "POTO", "OneToFew", "OTA", "PAA", "YOLOv3"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("head", ["CenterNet", "FCOS", "RetinaNet"])
-def test_one_line_selects(name, head):
+def test_one_line_selects_or_says_what_to_do(name, head):
     cfg = config("MODEL.OneNet.ASSIGNER.NAME", name, head=head)
+    if (head, name) in REFUSED:
+        cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[32, 40, 50]]
+        with pytest.raises(ConfigError, match=REFUSED[head, name]):
+            build_assigner(cfg)
+        return
     assert isinstance(build_assigner(cfg), ASSIGNER_REGISTRY.get(name))
 
 
@@ -75,6 +89,10 @@ def test_options_reach_assigners():
     assert centernet.min_overlap == 0.5
     poto = POTO(config(f"{key}POTO.SOLVER", "argmax", f"{key}POTO.ALPHA", 0.5))
     assert (poto.solver, poto.alpha, poto.radius) == ("argmax", 0.5, 1.5)
+    ota = OTA(config(f"{key}OTA.EPSILON", 0.2, f"{key}OTA.TOPK", 10))
+    assert (ota.epsilon, ota.topk, ota.radius, ota.iterations) == (0.2, 10, 2.5, 50)
+    approx = ApproxMaxIoU(config(f"{key}APPROX_MAX_IOU.RATIOS", [0.5, 2.0]))
+    assert (len(approx.sizes), approx.neg_iou, approx.min_pos_iou) == (6, 0.4, 0.4)
     few = OneToFew(config(f"{key}ONE_TO_FEW.END", 0.1, f"{key}ONE_TO_FEW.SOFT_WEIGHT", 0.5))
     assert (few.topk, few.start, few.end, few.soft_weight) == (7, 0.6, 0.1, 0.5)
 
@@ -105,6 +123,16 @@ def test_presets_of_simota(preset, radius, inside):
     assert SimOTA(config(f"{key}PRESET", preset, f"{key}RADIUS", 2.0)).radius == 2
 
 
+def test_presets_of_paa_and_yolov3():
+    key = "MODEL.OneNet.ASSIGNER."
+    assert PAA(config()).whole_prefix and PAA(config()).topk == 9
+    assert not PAA(config(f"{key}PAA.PRESET", "mmdet")).whole_prefix
+    yolo = YOLOv3(config(head="RetinaNet"))
+    assert yolo.grid is None and yolo.ignore_iou == 0.7
+    grid = YOLOv3(config(f"{key}YOLOV3.PRESET", "mmdet", head="RetinaNet")).grid
+    assert grid.iou == 0.5 < grid.pos_iou < 0.5000001
+
+
 @pytest.mark.parametrize(
     "name, head, options, message",
     [
@@ -122,6 +150,13 @@ def test_presets_of_simota(preset, radius, inside):
         ("POTO", "FCOS", ("POTO.ALPHA", 1.5), "POTO.ALPHA must be in [0, 1], got 1.5"),
         ("OneToFew", "FCOS", ("ONE_TO_FEW.TOPK", 0), "ONE_TO_FEW.TOPK must be positive, got 0"),
         ("OneToFew", "FCOS", ("ONE_TO_FEW.END", 2.0), "ONE_TO_FEW.END must be in [0, 1]"),
+        ("OTA", "FCOS", ("OTA.EPSILON", 0.0), "OTA.EPSILON must be positive, got 0.0"),
+        ("PAA", "FCOS", ("PAA.TOPK", 0), "PAA.TOPK must be positive, got 0"),
+        ("PAA", "FCOS", ("PAA.CANDIDATE_IOU", 0.0), "CANDIDATE_IOU must be in (0, 1], got 0.0"),
+        ("PAA", "FCOS", ("PAA.PRESET", "mmdetection"), 'Did you mean "mmdet"'),
+        ("YOLOv3", "RetinaNet", ("YOLOV3.IGNORE_IOU", 1.0), "IGNORE_IOU must be in [0, 1)"),
+        ("ApproxMaxIoU", "FCOS", ("APPROX_MAX_IOU.RATIOS", [0.0]), "RATIOS must be positive"),
+        ("ApproxMaxIoU", "FCOS", ("APPROX_MAX_IOU.POS_IOU", 0.3), "APPROX_MAX_IOU needs 0 <"),
         ("ATSS", "FCOS", ("ATSS.TOPK", 0), "ATSS.TOPK must be positive, got 0"),
         ("FCOS", "FCOS", ("FCOS.RADIUS", 0.0), "FCOS.RADIUS must be positive, got 0.0"),
         ("CenterNet", "FCOS", ("CENTERNET.MIN_OVERLAP", 1.0), "MIN_OVERLAP must lie between"),

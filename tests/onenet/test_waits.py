@@ -12,6 +12,7 @@ from detectron2.modeling import build_model
 from onenet import ASSIGNER_REGISTRY
 from onenet.criterion import BOX_LOSSES, CLASS_LOSSES, CRITERION_REGISTRY
 
+from ..refused import REFUSED
 from ..waits import waits
 
 HEADS = {
@@ -65,7 +66,8 @@ def test_heads_and_losses(step, head):
 @pytest.mark.parametrize("name", [name for name, _ in ASSIGNER_REGISTRY])
 def test_losses_of_what_any_assigner_made(step, name):
     expected = ["cpu"] if name == "POTO" else []  # its solver is Hungarian
-    assert waits(step("RetinaNet", "MODEL.OneNet.ASSIGNER.NAME", name)) == expected
+    head = "FCOS" if ("RetinaNet", name) in REFUSED else "RetinaNet"
+    assert waits(step(head, "MODEL.OneNet.ASSIGNER.NAME", name)) == expected
 
 
 @pytest.mark.parametrize("name", [name for name, _ in CRITERION_REGISTRY])

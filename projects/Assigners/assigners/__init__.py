@@ -4,21 +4,25 @@ import onenet  # noqa: F401  (before anything of Detectron2, which it makes impo
 
 # isort: split
 from .config import add_assigners_config
-from .dynamic import POTO, TAL, OneToFew, SimOTA
+from .dynamic import OTA, PAA, POTO, TAL, OneToFew, SimOTA, YOLOv3
 from .learned import SAPD, AutoAssign, FreeAnchor
-from .static import ATSS, FCOS, CenterNet, MaxIoU
+from .static import ATSS, FCOS, ApproxMaxIoU, CenterNet, MaxIoU
 
 __all__ = [
     "ATSS",
     "FCOS",
+    "OTA",
+    "PAA",
     "POTO",
     "SAPD",
     "TAL",
+    "ApproxMaxIoU",
     "AutoAssign",
     "CenterNet",
     "FreeAnchor",
     "MaxIoU",
     "OneToFew",
     "SimOTA",
+    "YOLOv3",
     "add_assigners_config",
 ]

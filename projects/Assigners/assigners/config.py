@@ -18,6 +18,15 @@ def add_assigners_config(cfg: CN) -> None:
     max_iou.MIN_POS_IOU = None  # ... unless its IoU is below this
     max_iou.ALL_TIES = None  # ... and all samples that are equally good
 
+    approx = child(assigner, "APPROX_MAX_IOU")
+    approx.SCALES = [1.0, 2 ** (1 / 3), 2 ** (2 / 3)]  # sides of the boxes in those of the prior
+    approx.RATIOS = [0.5, 1.0, 2.0]  # their height / width
+    approx.POS_IOU = 0.5  # these five as for MAX_IOU
+    approx.NEG_IOU = 0.4
+    approx.LOW_QUALITY = True
+    approx.MIN_POS_IOU = 0.4
+    approx.ALL_TIES = True
+
     child(assigner, "ATSS").TOPK = 9  # candidates of a ground truth on each level
 
     fcos = child(assigner, "FCOS")
@@ -50,6 +59,29 @@ def _add_dynamic_config(assigner: CN) -> None:
     simota.TOPK = 10  # most samples of a ground truth
     simota.IOU_WEIGHT = 3.0  # of -log IoU beside the class cost
     simota.SOFT_LABELS = True  # class targets are IoUs; False = 1
+
+    ota = child(assigner, "OTA")
+    ota.TOPK = 20  # IoUs whose sum is what a ground truth supplies
+    ota.RADIUS = 2.5  # it may label samples this near to its centre, in strides
+    ota.IOU_WEIGHT = 1.5  # of -log IoU beside the class cost
+    ota.ALPHA = 0.25  # of the focal loss that is the class cost
+    ota.GAMMA = 2.0
+    ota.EPSILON = 0.1  # weight of the entropy
+    ota.ITERATIONS = 50  # of Sinkhorn
+
+    paa = child(assigner, "PAA")
+    paa.PRESET = "paa"  # "paa" or "mmdet"; sets the next key
+    paa.WHOLE_PREFIX = None  # no candidate between positives is negative, no last one is lost
+    paa.TOPK = 9  # candidates of a ground truth on each level
+    paa.CANDIDATE_IOU = 0.1  # IoU of a candidate's prior box
+    paa.GIOU_WEIGHT = 1.3  # of the GIoU loss beside the focal loss, by which they are told apart
+    paa.ALPHA = 0.25  # of that focal loss
+    paa.GAMMA = 2.0
+
+    yolo = child(assigner, "YOLOV3")
+    yolo.PRESET = "darknet"  # "darknet" or "mmdet"; sets the keys below
+    yolo.GRID = None  # the rule of mmdetection: anchors of the centres' cells compete by their IoU
+    yolo.IGNORE_IOU = None  # ignored above this IoU of the predicted box (GRID: prior box)
 
     poto = child(assigner, "POTO")
     poto.SOLVER = "hungarian"  # "hungarian" or "argmax"

@@ -18,6 +18,8 @@ from onenet import ASSIGNER_REGISTRY, GroundTruth, Predictions, Priors, add_onen
 from onenet.geometry import box_centers
 from onenet.modeling.heads.priors import level_and_stride, point_priors
 
+from ...refused import REFUSED
+
 PAGE = Path(__file__).parents[3] / "docs/adding-an-assigner.md"
 HEADS = {"CenterNet": [4], "FCOS": [8, 16, 32, 64, 128], "RetinaNet": [8, 16, 32, 64, 128]}
 NUM_CLASSES = 5
@@ -39,6 +41,8 @@ VARIANTS = {
     ],
     "SimOTA": [("SIMOTA.PRESET", "yolox")],
     "POTO": [("POTO.SOLVER", "argmax")],
+    "PAA": [("PAA.PRESET", "mmdet")],
+    "YOLOv3": [("YOLOV3.PRESET", "mmdet")],
 }
 
 
@@ -57,6 +61,7 @@ CASES = [
     pytest.param(head, name, options, id="-".join([head, name, *map(str, options)]))
     for head in HEADS
     for name in BUILDERS
+    if (head, name) not in REFUSED
     for options in [(), *VARIANTS.get(name, ())]
 ]
 

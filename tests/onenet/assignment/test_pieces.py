@@ -8,6 +8,8 @@ from onenet.assignment.pieces import CPU_PAIRS, piece_size
 from onenet.modeling.heads.priors import point_priors
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...refused import REFUSED
+
 pytestmark = pytest.mark.numeric
 
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
@@ -17,6 +19,9 @@ BATCH, OBJECTS, CLASSES = 16, 60, 80
 HEIGHT, WIDTH = 800, 1344  # R = 22400 on these levels, so that a value of all pairs takes 86 MB
 # Two pieces of five levels; every level of every piece takes about thirty.
 LAUNCHES = 300
+# Those that repeat themselves take more: nine shapes, 50 times Sinkhorn, 100 times expectation and
+# maximisation.
+MORE_LAUNCHES = {"ApproxMaxIoU": 9 * 60, "OTA": 50 * 20, "PAA": 100 * 40}
 
 
 class Launches(TorchDispatchMode):
@@ -33,7 +38,7 @@ class Launches(TorchDispatchMode):
 @pytest.fixture
 def build(tiny_cfg):
     def build(name, max_pairs):
-        cfg = tiny_cfg("FCOS")
+        cfg = tiny_cfg("RetinaNet" if ("FCOS", name) in REFUSED else "FCOS")
         assigners.add_assigners_config(cfg)
         cfg.MODEL.OneNet.ASSIGNER.NAME = name
         cfg.merge_from_list(["MODEL.OneNet.ASSIGNER.MAX_PAIRS", max_pairs])
@@ -66,7 +71,7 @@ def count_launches(assigner):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_large_batch_takes_few_launches_off_the_cpu(build, name):
     by_device, by_hand = (count_launches(build(name, pairs)) for pairs in (0, 1 << 20))
-    assert 0 < by_device <= LAUNCHES
+    assert 0 < by_device <= LAUNCHES + MORE_LAUNCHES.get(name, 0)
     assert by_device < by_hand
 
 

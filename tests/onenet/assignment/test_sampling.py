@@ -16,7 +16,7 @@ from onenet.assignment.sampling import (
     first_in_order,
     hardest_first,
 )
-from onenet.criterion import SUBSAMPLERS, build_subsamplers
+from onenet.criterion import SUBSAMPLERS, build_criterion, build_subsamplers
 from onenet.errors import ConfigError
 from onenet.randomness import seed_all
 from torchvision.ops import box_iou
@@ -244,6 +244,14 @@ def test_does_not_synchronise(problem, to_device, name):
     assert sampled.cls_weight.shape == (3, 60, 1)
     assignment = MinCost()(*vars(problem).values())
     assert waits(lambda: sample(SUBSAMPLERS[name](), assignment, problem)) == []
+
+
+def test_criteria_with_losses_of_their_own_refuse_it(tiny_cfg):
+    cfg = tiny_cfg("FCOS", f"{SECTION}NAME", "ohem")
+    assigners.add_assigners_config(cfg)
+    cfg.MODEL.OneNet.ASSIGNER.NAME = "FreeAnchor"
+    with pytest.raises(ConfigError, match='SUBSAMPLER.NAME "ohem" .* set it to "all"'):
+        build_criterion(cfg)
 
 
 def test_keys_reach_the_subsampler(tiny_cfg):

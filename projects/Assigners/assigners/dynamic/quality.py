@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from fvcore.nn import sigmoid_focal_loss
 from onenet import GroundTruth, Predictions, Priors
 from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
 from torch import Tensor
@@ -16,13 +17,41 @@ def detection_scores(predictions: Predictions) -> Tensor:
     return scores * predictions.quality.float().sigmoid()[..., None]
 
 
+def logits_for(predictions: Predictions, labels: Tensor) -> Tensor:
+    """(B, G, R) the logit of every sample for the class (B, G) of every ground truth."""
+    image = torch.arange(len(labels), device=labels.device)[:, None]
+    return predictions.logits.float().transpose(1, 2)[image, labels]
+
+
 def scores_for(predictions: Predictions, labels: Tensor) -> Tensor:
     """(B, G, R) the detection score of every sample for the class (B, G) of every ground truth."""
-    image = torch.arange(len(labels), device=labels.device)[:, None]
-    scores = predictions.logits.float().transpose(1, 2)[image, labels].sigmoid()
+    scores = logits_for(predictions, labels).sigmoid()
     if predictions.quality is None:
         return scores
     return scores * predictions.quality.float().sigmoid()[:, None]
+
+
+def focal_losses(
+    predictions: Predictions, at_labels: Tensor, alpha: float, gamma: float
+) -> tuple[Tensor, Tensor]:
+    """The focal loss of samples, all classes together, as background and with a label.
+
+    Args:
+        predictions: of R samples.
+        at_labels: (...) some of their logits, those of the classes of ground truths.
+        alpha, gamma: of the loss.
+
+    Returns:
+        (B, R) the loss as background, and (...) what it changes by if the label is that class.
+    """
+
+    def focal(logits: Tensor, target: Tensor) -> Tensor:
+        return sigmoid_focal_loss(logits, target, alpha=alpha, gamma=gamma, reduction="none")
+
+    logits = predictions.logits.float()
+    background = focal(logits, torch.zeros_like(logits)).sum(dim=-1)
+    zeros, ones = torch.zeros_like(at_labels), torch.ones_like(at_labels)
+    return background, focal(at_labels, ones) - focal(at_labels, zeros)
 
 
 def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -> Tensor:

@@ -28,8 +28,6 @@ PRESETS = {
 }
 # No IoU is that large: what a ground truth wants that takes nothing.
 UNREACHABLE = 2.0
-# Overlap, union and a temporary value.
-VALUES_PER_PAIR = 3
 
 
 @ASSIGNER_REGISTRY.register()
@@ -56,6 +54,8 @@ class MaxIoU(Assigner):
     with ``all_ties`` takes them all. A preset without that step would leave them out; it is
     refused there.
     """
+
+    section = "MAX_IOU"
 
     @configurable
     def __init__(
@@ -86,12 +86,13 @@ class MaxIoU(Assigner):
         super().__init__()
         if not 0 < neg_iou <= pos_iou <= 1:
             raise ConfigError(
-                "MODEL.OneNet.ASSIGNER.MAX_IOU needs 0 < NEG_IOU <= POS_IOU <= 1, "
+                f"MODEL.OneNet.ASSIGNER.{self.section} needs 0 < NEG_IOU <= POS_IOU <= 1, "
                 f"got NEG_IOU {neg_iou} and POS_IOU {pos_iou}."
             )
         if not 0 <= min_pos_iou <= 1:
             raise ConfigError(
-                f"MODEL.OneNet.ASSIGNER.MAX_IOU.MIN_POS_IOU must be in [0, 1], got {min_pos_iou}."
+                f"MODEL.OneNet.ASSIGNER.{self.section}.MIN_POS_IOU must be in [0, 1], "
+                f"got {min_pos_iou}."
             )
         self.pos_iou = pos_iou
         self.neg_iou = neg_iou
@@ -113,7 +114,7 @@ class MaxIoU(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        overlaps = PairwiseIoU(priors.boxes, gt, self.max_pairs)
+        overlaps = self.overlaps(priors, gt)
         batch, slots = gt.valid.shape
         best = priors.boxes.new_empty(batch, len(priors))
         index, taker = torch.empty_like(best), torch.zeros_like(best)
@@ -135,6 +136,10 @@ class MaxIoU(Assigner):
         positive = taken | (best >= self.pos_iou)
         ignored = (best >= self.neg_iou) & ~positive
         return dense_assignment(torch.where(taken, taker - 1, index).long(), positive, ignored)
+
+    def overlaps(self, priors: Priors, gt: GroundTruth) -> PairwiseIoU:
+        """The overlap of each sample with each ground truth, piece by piece."""
+        return PairwiseIoU(priors.boxes, gt, self.max_pairs)
 
     def _best_samples(self, overlaps: PairwiseIoU, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Step 3: what each ground truth wants.
@@ -165,6 +170,8 @@ class PairwiseIoU:
     place and multiplies instead of using masks and ``argmax``, which are not vectorised there.
     """
 
+    values_per_pair = 3  # overlap, union and a temporary one
+
     def __init__(self, boxes: Tensor, gt: GroundTruth, max_pairs: int):
         """Prepare the boxes.
 
@@ -190,15 +197,15 @@ class PairwiseIoU:
         """
         batch, slots, _ = self.gt_area.shape
         num_samples = len(self.area)
-        memory = self.area.new_empty(VALUES_PER_PAIR, batch, slots, min(self.step, num_samples))
+        size = min(self.step, num_samples)
+        memory = self.area.new_empty(self.values_per_pair, batch, slots, size)
         for start in range(0, num_samples, self.step):
             part = slice(start, min(start + self.step, num_samples))
-            iou, scratch = self._piece(part, *memory[..., : part.stop - start])
-            yield part, iou, scratch
+            yield part, *self.piece(part, memory[..., : part.stop - start])
 
-    def _piece(
-        self, part: slice, overlap: Tensor, other: Tensor, scratch: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def piece(self, part: slice, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """IoU of some samples and free memory, both in ``memory`` (values_per_pair, B, G, r)."""
+        overlap, other, scratch = memory
         x1, y1, x2, y2 = self.sides[:, part]
         gx1, gy1, gx2, gy2 = self.gt_sides
         _extent(x1, x2, gx1, gx2, overlap, scratch)

@@ -14,6 +14,7 @@ from .criterion import Criterion
 from .learned import CRITERION_REGISTRY
 from .normalizer import Normalizer
 from .selection import SelectorCriterion
+from .subsamplers import ALL_SAMPLES
 
 
 def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
@@ -46,10 +47,18 @@ def build_criterion(
         normalizer, weight: see :class:`Criterion`.
 
     Raises:
-        ConfigError: there is neither an assigner nor a criterion of that name.
+        ConfigError: there is neither an assigner nor a criterion of that name, or samples are to be
+            taken out of what a criterion decides.
     """
     name = choose("MODEL.OneNet.ASSIGNER.NAME", cfg.MODEL.OneNet.ASSIGNER.NAME, rule_names())
     criterion = dict(CRITERION_REGISTRY).get(name, Criterion)
+    subsampler = cfg.MODEL.OneNet.SUBSAMPLER.NAME
+    if criterion is not Criterion and subsampler != ALL_SAMPLES:
+        raise ConfigError(
+            f'MODEL.OneNet.SUBSAMPLER.NAME "{subsampler}" is for rules that call samples positive '
+            f'or negative, and "{name}" weighs them by losses of its own: set it to '
+            f'"{ALL_SAMPLES}".'
+        )
     return criterion(cfg, normalizer=normalizer, weight=weight)
 
 
