@@ -131,8 +131,7 @@ def _add_branch_config(onenet: CN) -> None:
     selector.ASSIGNER = "BestScore"  # the one-to-one rule, for the class scores
     selector.OPTS = []  # other values of MODEL.OneNet for it: [KEY, VALUE, ...]
     selector.WEIGHT = 1.0  # of its loss
-    selector.NUM_CONV = 1  # convolutions before its output
-    selector.MAX_FILTERING = False  # between them: compare neighbours, also those of other levels
+    selector.MAX_FILTERING = False  # compare features of neighbours, also those of other levels
     selector.FREEZE = False  # train nothing else, on top of the detector in MODEL.WEIGHTS
 
     # new: a second head on the same features, only in training, that learns by another rule.

@@ -63,18 +63,11 @@ def branch_options(
         raise ConfigError(
             "MODEL.OneNet.NUM_STAGES must be 1 with MODEL.OneNet.SELECTOR or MODEL.OneNet.AUX."
         )
+    own = Selector(channels, num_anchors, selector.MAX_FILTERING) if selector.ENABLED else None
     return BranchOptions(
-        selector=_selector(selector, channels, num_anchors) if selector.ENABLED else None,
+        selector=own,
         frozen=selector.FREEZE,
         auxiliary=build_auxiliary(aux.NUM_CONV) if aux.ASSIGNER else None,
         detach=aux.DETACH,
         test_auxiliary=aux.TEST,
     )
-
-
-def _selector(options: CfgNode, channels: int, num_anchors: int) -> Selector:
-    if options.NUM_CONV < 1:
-        raise ConfigError(
-            f"MODEL.OneNet.SELECTOR.NUM_CONV must be at least 1, got {options.NUM_CONV}."
-        )
-    return Selector(channels, num_anchors, options.NUM_CONV, options.MAX_FILTERING)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import fvcore.nn.weight_init as weight_init
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...structures import Predictions
@@ -27,33 +28,26 @@ class Selector(nn.Module):
     best one of the samples around it with an overlapping box, and whether it is that one itself.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_anchors: int = 1,
-        num_convs: int = 1,
-        max_filtering: bool = False,
-    ):
+    def __init__(self, channels: int, num_anchors: int = 1, max_filtering: bool = False):
         """
         Args:
             channels: of the feature maps.
             num_anchors: A, samples a location.
-            num_convs: 3x3 convolutions before the output, of half as many channels, at least 1.
-            max_filtering: after them, compare the features of neighbours, also between levels.
+            max_filtering: before the output, compare the features of neighbours, also between
+                levels.
         """
         super().__init__()
         self.num_anchors = num_anchors
+        width = channels // 2
         relations = num_anchors * (1 + 2 * len(OVERLAPS))
-        width = channels + relations
-        layers: list[nn.Module] = []
-        for _ in range(num_convs):
-            layers += [nn.Conv2d(width, channels // 2, 3, padding=1), nn.ReLU(inplace=True)]
-            weight_init.c2_msra_fill(layers[-2])
-            width = channels // 2
-        self.tower = nn.Sequential(*layers)
+        self.features = nn.Conv2d(channels, width, 3, padding=1)
+        self.relations = nn.Conv2d(relations, width + num_anchors, 3, padding=1, bias=False)
         self.filtering = MaxFiltering(width) if max_filtering else None
-        self.output = nn.Conv2d(width + relations, num_anchors, 3, padding=1)
-        nn.init.normal_(self.output.weight, std=0.01)
+        self.output = nn.Conv2d(width, num_anchors, 3, padding=1)
+        weight_init.c2_msra_fill(self.features)
+        weight_init.c2_msra_fill(self.relations)
+        for weight in (self.relations.weight[width:], self.output.weight):
+            nn.init.normal_(weight, std=0.01)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Sequence[Tensor], predictions: Predictions) -> Tensor:
@@ -61,30 +55,36 @@ class Selector(nn.Module):
 
         Args:
             features: (B, C, H, W) of each level, finest first.
-            predictions: of the R samples, without a quality.
+            predictions: of the R samples, without a quality and without a gradient.
         """
-        scores, labels = predictions.logits.detach().float().max(dim=2)
         grids = [(*x.shape[-2:], self.num_anchors) for x in features]
         sizes = [math.prod(grid) for grid in grids]
-        parts = [x.split(sizes, dim=1) for x in (scores, labels, predictions.boxes)]
-        maps = [
-            [x.unflatten(1, grid) for x in level]
-            for *level, grid in zip(*parts, grids, strict=True)
+        scores, labels = predictions.logits.max(dim=2)
+        samples = torch.stack([*predictions.boxes.unbind(2), scores, labels.float()])
+        levels = [
+            x.unflatten(2, grid).movedim(4, 2)
+            for x, grid in zip(samples.split(sizes, dim=2), grids, strict=True)
         ]
-
-        relations = [_relations(*level) for level in maps]
+        related = [self.relations(_relations(x)) for x in levels]
         found = [
-            self.tower(torch.cat([x.detach(), relation], dim=1))
-            for x, relation in zip(features, relations, strict=True)
+            F.relu(self.features(feature.detach()) + x[:, : -self.num_anchors])
+            for feature, x in zip(features, related, strict=True)
         ]
         if self.filtering is not None:
             found = self.filtering(found)
-        outputs = [self.output(torch.cat(x, dim=1)) for x in zip(found, relations, strict=True)]
+        outputs = [
+            self.output(feature) + x[:, -self.num_anchors :]
+            for feature, x in zip(found, related, strict=True)
+        ]
         return torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in outputs], dim=1)
 
 
-def _relations(scores: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
-    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals."""
-    margins = score_margins(scores, labels, boxes, OVERLAPS)
-    seen = [scores, margins.clamp(min=FARTHEST), (margins >= 0).float()]
-    return torch.cat(seen, dim=3).permute(0, 3, 1, 2)
+def _relations(samples: Tensor) -> Tensor:
+    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals.
+
+    Args:
+        samples: (6, B, A, H, W) boxes, scores and labels.
+    """
+    *_, scores, labels = samples
+    margins = score_margins(scores, labels, samples[:4], OVERLAPS)
+    return torch.cat([scores, margins.clamp(min=FARTHEST), (margins >= 0).float()], dim=1)
