@@ -24,7 +24,7 @@ def score_margins(
     Returns:
         (B, len(overlaps) * A, H, W), at most 0; 0 where no rival has a higher score.
     """
-    # Maps stay the last dimensions, and boxes split up: an exported graph copies what it transposes.
+    # Maps stay the last dimensions, boxes split up: an exported graph copies what it transposes.
     x1, y1, x2, y2 = boxes
     area = F.relu(x2 - x1) * F.relu(y2 - y1)
     own = torch.stack([x1, y1, x2, y2, area, scores, labels.float()])
