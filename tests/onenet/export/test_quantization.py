@@ -41,6 +41,24 @@ def test_what_stands_between_convolutions_and_nothing_else():
     assert nodes_to_quantize(model) == ["a", "b", "c", "d", "logits"]
 
 
+def test_a_selector_and_what_it_compares_stay_exact():
+    model = make_graph(
+        ("Conv", "images w1", "a"),
+        ("Relu", "a", "feature"),
+        ("Conv", "feature w2", "logits"),
+        ("Conv", "feature w3", "distances"),
+        ("Relu", "distances", "boxes"),
+        ("ArgMax", "logits", "labels"),
+        ("Add", "boxes labels", "margins"),
+        ("Conv", "feature w4", "c"),
+        ("Conv", "margins w5", "d"),
+        ("Add", "c d", "e"),
+        ("Relu", "e", "f"),
+        ("Conv", "f w6", "selection"),
+    )
+    assert nodes_to_quantize(model) == ["a", "feature"]
+
+
 def test_what_cannot_be_quantised_is_said_at_once(model_file, tmp_path):
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(UserError, match="must end in .onnx"):

@@ -24,6 +24,8 @@ QUANTIZED = "QuantizeLinear"
 # What else has 8-bit kernels in onnxruntime's CPU provider and stands between convolutions.
 # Transposed and deformable convolutions have none; they stay in float32.
 BETWEEN = ("Relu", "Clip", "Add", "MaxPool")
+# What follows one of these compares detections.
+CHOICES = ("ArgMax", "TopK")
 
 Feed: TypeAlias = "dict[str, np.ndarray]"
 
@@ -34,7 +36,7 @@ def quantize(model: str | os.PathLike, output: str | os.PathLike, images: Sequen
     Static quantisation: the range of every activation is what it is on the images, so they should
     be like those to come. Weights have a scale for each output channel. They use 7 bits, because
     with 8 the sums of x86 processors without VNNI would overflow. What makes boxes of the
-    network's outputs and picks the best of them stays in float32.
+    network's outputs, compares them and picks the best stays in float32.
 
     Args:
         model: a file of ``tools/export_onnx.py``.
@@ -79,19 +81,34 @@ def quantize(model: str | os.PathLike, output: str | os.PathLike, images: Sequen
 
 
 def nodes_to_quantize(model: ModelProto) -> list[str]:
-    """Names of the convolutions and of what stands between them, by the graph's own order."""
+    """Names of the convolutions and of what stands between them, by the graph's own order.
+
+    Without those of a selector, and without the scores and boxes that it compares: in 8 bits many
+    neighbours have equal ones.
+    """
     derived: set[str] = set()  # tensors that depend on a convolution
+    chosen: set[str] = set()  # tensors that depend on a choice
     for node in model.graph.node:
         if node.op_type == CONVOLUTION or derived.intersection(node.input):
             derived.update(node.output)
+        if node.op_type in CHOICES or chosen.intersection(node.input):
+            chosen.update(node.output)
     needed: set[str] = set()  # tensors that a convolution depends on
+    compared: set[str] = set()  # tensors from which a selector's input is made without one
     names = []
     for node in reversed(model.graph.node):
+        if node.op_type == CONVOLUTION and chosen.intersection(node.input):
+            compared.update(node.input)
+            continue
+        exact = bool(compared.intersection(node.output))
+        if exact and node.op_type != CONVOLUTION:
+            compared.update(node.input)
+            continue
         leads_to_one = bool(needed.intersection(node.output))
         between = leads_to_one and bool(derived.intersection(node.input))
         if node.op_type == CONVOLUTION or leads_to_one:
             needed.update(node.input)
-        if node.op_type == CONVOLUTION or (between and node.op_type in BETWEEN):
+        if not exact and (node.op_type == CONVOLUTION or (between and node.op_type in BETWEEN)):
             names.append(node.name)
     return names[::-1]
 
