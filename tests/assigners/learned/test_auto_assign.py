@@ -55,8 +55,8 @@ class Problem:
         """(R, K)."""
         criterion = AutoAssign(NUM_CLASSES, conflicts=conflicts)
         criterion.assigner = self.criterion.assigner
-        inputs = self.priors, self.predictions.joint(), self.gt
-        return criterion.class_weights(*inputs, criterion.bags(*inputs))[0].T
+        inputs = self.priors, self.predictions, self.gt
+        return 1 - criterion.class_positives(*inputs, criterion.bags(*inputs))[0].T
 
 
 @pytest.mark.parametrize("max_pairs", [0, 300])
@@ -78,9 +78,8 @@ def test_batches(group):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "1_empty"])
 def test_weights_of_pairs(name):
     case, problem = CASES[name], Problem(CASES[name])
-    predictions = problem.predictions.joint()
-    ((part, predicted, inside),) = problem.criterion.assigner.pieces(
-        problem.priors, predictions, problem.gt
+    ((part, predicted, inside),) = problem.criterion.assigner.pieces_inside(
+        problem.priors, problem.predictions, problem.gt
     )
     with torch.no_grad():
         weight, _, prior, _ = problem.criterion.assigner.weights(

@@ -59,14 +59,14 @@ def test_bags(name, max_pairs):
 
 @pytest.mark.parametrize("max_pairs", [0, 500])
 @pytest.mark.parametrize("name", CASES)
-def test_class_weights(name, max_pairs):
+def test_match_probabilities(name, max_pairs):
     case, problem = CASES[name], Problem(CASES[name])
-    weights = FreeAnchor(max_pairs=max_pairs).class_weights(
+    matched = FreeAnchor(max_pairs=max_pairs).match_probabilities(
         problem.predictions.boxes.detach(), problem.gt, problem.logits.shape[-1]
     )
-    expected = torch.ones_like(weights[0].T)
-    expected[tuple(case["box_prob_idx"].T)] -= torch.from_numpy(case["box_prob"])
-    torch.testing.assert_close(weights[0].T, expected, rtol=0, atol=2e-4)
+    expected = torch.zeros_like(matched[0].T)
+    expected[tuple(case["box_prob_idx"].T)] = torch.from_numpy(case["box_prob"])
+    torch.testing.assert_close(matched[0].T, expected, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,6 +10,8 @@ from onenet.checkpoint.checkpointer import Checkpointer
 from onenet.criterion import CRITERION_REGISTRY, build_criterion, rule_names
 from onenet.engine import AssignmentTime
 from onenet.engine.optimizer import parameter_groups
+from onenet.inspection.positives import positive_samples
+from onenet.visualization import build_variant, look_at
 from torch.nn.parallel import DistributedDataParallel
 
 NAMES = [name for name, _ in CRITERION_REGISTRY]
@@ -118,6 +120,18 @@ def test_denominators_that_differ_are_refused_in_parts(build, make_inputs):
         model(make_inputs())
         with pytest.raises(UserError, match="SOLVER.ACCUMULATE 1"):
             parts.correction()
+
+
+def test_pictures_show_what_a_detector_has_learnt(build, make_inputs):
+    cfg, model = build(RULE, "AutoAssign")
+    torch.nn.init.constant_(model.criterion.assigner.center_prior.mu, 1.5)
+    scene, criteria = make_inputs()[0], {"own": build_variant(cfg, "AutoAssign")}
+    shown = look_at(model.eval(), scene, criteria)["own"].assignment
+    expected = positive_samples(model, [scene], batch_statistics=True).assignment
+    assert torch.equal(shown.dense_gt(), expected.dense_gt())
+    torch.nn.init.constant_(model.criterion.assigner.center_prior.mu, 0)
+    before = positive_samples(model, [scene], batch_statistics=True).assignment
+    assert not torch.equal(shown.dense_gt(), before.dense_gt())
 
 
 def test_it_assigns_only_to_show(build):

@@ -19,13 +19,13 @@ from ..dense import dense_assignment
 from ..dynamic.quality import scores_for
 from ..settings import rule_settings
 from .center_prior import CenterPrior
-from .negatives import last_negative_weights, negative_loss, negative_weights
+from .negatives import add_positives, negative_loss, set_last_positives
 
 CONFIDENCE = 3.0  # a sample counts by exp(3 x its likelihood)
 EPS = 1e-12
 LARGEST_LOSS = 100.0  # of a ground truth that no sample stands for
 SHOWN = 0.5  # positive samples are shown from this part of the largest weight on
-CONFLICTS = {"least": negative_weights, "last": last_negative_weights}
+CONFLICTS = {"least": add_positives, "last": set_last_positives}
 
 
 class Bags(NamedTuple):
@@ -84,7 +84,7 @@ class PointBags(Assigner):
         self.force_topk = force_topk
         self.max_pairs = check_max_pairs(max_pairs)
 
-    def pieces(
+    def pieces_inside(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth
     ) -> Iterator[tuple[Priors, Predictions, Tensor]]:
         """Consecutive samples, and for which ground truths each is inside, (B, G, r) bool."""
@@ -119,7 +119,7 @@ class PointBags(Assigner):
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         weight = [
             self.weights(part, predicted, gt, inside)[0]
-            for part, predicted, inside in self.pieces(priors, predictions, gt)
+            for part, predicted, inside in self.pieces_inside(priors, predictions, gt)
         ]
         largest = torch.stack([piece.amax(dim=-1) for piece in weight]).amax(dim=0)[..., None]
         largest = largest.clamp(min=torch.finfo(largest.dtype).tiny)
@@ -184,7 +184,7 @@ class AutoAssign(LearnedCriterion):
         )
         super().__init__(assigner=bags, normalizer=normalizer, weight=weight)
         key = "MODEL.OneNet.ASSIGNER.AUTO_ASSIGN.CONFLICTS"
-        self.negative_weights = CONFLICTS[choose(key, conflicts, CONFLICTS)]
+        self.set_positives = CONFLICTS[choose(key, conflicts, CONFLICTS)]
         self.pos_weight = pos_weight
         self.neg_weight = neg_weight
         self.center_weight = center_weight
@@ -197,10 +197,10 @@ class AutoAssign(LearnedCriterion):
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, kept: Tensor | None
     ) -> dict[str, Tensor]:
         bags = self.bags(priors, predictions, gt)
-        weight = self.class_weights(priors, predictions, gt, bags).transpose(1, 2)
+        positive = self.class_positives(priors, predictions, gt, bags)
         if kept is not None:
-            weight = weight * kept
-        negative = negative_loss(predictions.logits, weight)
+            positive = positive.masked_fill_(~kept[:, None], 1)
+        negative = negative_loss(predictions, positive)
         prior = bags.prior.sum(dim=1)
         center = (gt.valid.sum(dim=1) / prior.clamp(min=EPS)).masked_fill(prior == 0, 0)
         share, images = self.normalizer.of, prior.new_full((), len(prior))
@@ -215,7 +215,7 @@ class AutoAssign(LearnedCriterion):
         """Look at all samples, piece by piece."""
         parts = [
             self._bags_of_piece(part, predicted, gt, inside)
-            for part, predicted, inside in self.assigner.pieces(priors, predictions, gt)
+            for part, predicted, inside in self.assigner.pieces_inside(priors, predictions, gt)
         ]
         *sums, lowest, highest, sharpness = zip(*parts, strict=True)
         return Bags(
@@ -242,19 +242,18 @@ class AutoAssign(LearnedCriterion):
         )
 
     @torch.no_grad()
-    def class_weights(
+    def class_positives(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, bags: Bags
     ) -> Tensor:
-        """(B, K, R), how negative a sample is for a class."""
+        """(B, K, R), 1 less the negative weight of a sample for a class."""
+        batch, num_samples, num_classes = predictions.logits.shape
         lowest, span = bags.lowest[..., None], (bags.highest - bags.lowest + EPS)[..., None]
-        weights, start = [], 0
-        for part, predicted, inside in self.assigner.pieces(priors, predictions, gt):
-            sharpness = bags.sharpness[:, None, start : start + len(part)]
-            positive = ((sharpness - lowest + EPS) / span).masked_fill_(~inside, 0)
-            num_classes = predicted.logits.shape[-1]
-            weights.append(self.negative_weights(gt.labels, positive, num_classes))
-            start += len(part)
-        return torch.cat(weights, dim=-1)
+        positive, start = bags.sharpness.new_zeros(batch, num_classes, num_samples), 0
+        for part, _, inside in self.assigner.pieces_inside(priors, predictions, gt):
+            samples = slice(start, start := start + len(part))
+            value = (bags.sharpness[:, None, samples] - lowest + EPS) / span
+            self.set_positives(positive[..., samples], gt.labels, value.masked_fill_(~inside, 0))
+        return positive
 
 
 def bag_losses(bags: Bags) -> Tensor:

@@ -16,7 +16,7 @@ from onenet.geometry import box_centers, elementwise_iou, gather_samples
 from torch import Tensor
 
 from ..settings import rule_settings
-from .negatives import negative_loss, negative_weights
+from .negatives import add_positives, negative_loss
 
 # Usual deviations in the encoding of boxes.
 CENTER_SPREAD = 0.1  # in sizes of the anchor
@@ -80,6 +80,8 @@ class AnchorBags(Assigner):
         """(B, G, C), how well samples of a bag classify and locate the ground truth, in [0, 1]."""
         image = torch.arange(len(sample), device=sample.device)[:, None, None]
         score = predictions.logits[image, sample, gt.labels[..., None]].sigmoid()
+        if predictions.quality is not None:
+            score = score * predictions.quality[image, sample].sigmoid()
         boxes = gather_samples(predictions.boxes, sample.flatten(1)).view(*sample.shape, 4)
         offset = encoded_offset(boxes, gt.boxes[:, :, None], priors.boxes[sample])
         loss = F.smooth_l1_loss(
@@ -172,11 +174,10 @@ class FreeAnchor(LearnedCriterion):
     ) -> dict[str, Tensor]:
         sample, found = self.assigner.bags(priors, predictions, gt)
         positive = self.bag_losses(priors, predictions, gt, sample).masked_fill(~found, 0).sum()
-        weight = self.class_weights(predictions.boxes, gt, predictions.logits.shape[-1])
-        weight = weight.transpose(1, 2)
+        matched = self.match_probabilities(predictions.boxes, gt, predictions.logits.shape[-1])
         if kept is not None:
-            weight = weight * kept
-        negative = negative_loss(predictions.logits, weight) * (1 - self.alpha)
+            matched = matched.masked_fill_(~kept[:, None], 1)
+        negative = negative_loss(predictions, matched) * (1 - self.alpha)
         topk = self.assigner.topk
         denominator = self.normalizer.of(gt.valid.sum() * topk)
         return {"loss_pos": positive * (topk / denominator), "loss_neg": negative / denominator}
@@ -190,24 +191,24 @@ class FreeAnchor(LearnedCriterion):
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log() * -self.alpha
 
     @torch.no_grad()
-    def class_weights(self, boxes: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:
-        """(B, K, R), the probability that a predicted box matches no ground truth of a class."""
+    def match_probabilities(self, boxes: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:
+        """(B, K, R), the probability that a predicted box matches a ground truth of a class."""
         # The overlaps are needed twice; they are computed twice, so that they need no memory.
-        largest = torch.stack([iou.amax(dim=-1) for iou in self._overlaps(boxes, gt)])
+        largest = torch.stack([iou.amax(dim=-1) for _, iou in self._overlaps(boxes, gt)])
         span = largest.amax(dim=0)[..., None] - self.threshold
         span = span.clamp_(min=torch.finfo(span.dtype).tiny)
-        weights = [
-            negative_weights(gt.labels, iou.sub_(self.threshold).div_(span), num_classes)
-            for iou in self._overlaps(boxes, gt)
-        ]
-        return torch.cat(weights, dim=-1)
+        matched = boxes.new_zeros(len(boxes), num_classes, boxes.shape[1])
+        for samples, iou in self._overlaps(boxes, gt):
+            add_positives(matched[..., samples], gt.labels, iou.sub_(self.threshold).div_(span))
+        return matched
 
-    def _overlaps(self, boxes: Tensor, gt: GroundTruth) -> Iterator[Tensor]:
-        """IoU (B, G, r) of predicted boxes with the ground truths, piece by piece; 0 in padding."""
-        step = piece_size(self.assigner.max_pairs, gt.labels.numel(), boxes.device)
+    def _overlaps(self, boxes: Tensor, gt: GroundTruth) -> Iterator[tuple[slice, Tensor]]:
+        """IoU (B, G, r) of consecutive predicted boxes with the ground truths; 0 in padding."""
+        step, count = piece_size(self.assigner.max_pairs, gt.labels.numel(), boxes.device), 0
         for piece in boxes.split(step, dim=1):
+            samples = slice(count, count := count + piece.shape[1])
             iou = elementwise_iou(piece[:, None], gt.boxes[:, :, None])
-            yield iou.nan_to_num_(0).mul_(gt.valid[..., None])
+            yield samples, iou.nan_to_num_(0).mul_(gt.valid[..., None])
 
 
 def encoded_offset(boxes: Tensor, others: Tensor, anchors: Tensor) -> Tensor:

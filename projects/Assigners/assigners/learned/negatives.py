@@ -3,74 +3,92 @@
 from __future__ import annotations
 
 import torch
+from onenet import Predictions
+from onenet.assignment.pieces import piece_size
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+LEAST_REST = 1e-30  # of 1 - q, so that neither its logarithm nor its inverse overflows
 
-def negative_weights(labels: Tensor, positiveness: Tensor, num_classes: int) -> Tensor:
-    """How negative each sample is for each class.
+
+def add_positives(positive: Tensor, labels: Tensor, values: Tensor) -> None:
+    """Raise how positive samples are for classes, to the largest value of a ground truth.
 
     Args:
-        labels: (B, G) int64.
-        positiveness: (B, G, r) at most 1, how far a sample stands for a ground truth; below 0 is 0.
-        num_classes: K.
-
-    Returns:
-        (B, K, r): 1 less the largest positiveness for a ground truth of the class.
+        positive: (B, K, r), changed in place.
+        labels: (B, G) int64, classes of the ground truths.
+        values: (B, G, r), how far a sample stands for a ground truth.
     """
-    return 1 - _largest_of_class(labels, positiveness, num_classes)
+    positive.scatter_reduce_(1, labels[..., None].expand_as(values), values, "amax")
 
 
-def last_negative_weights(labels: Tensor, positiveness: Tensor, num_classes: int) -> Tensor:
-    """The same, but of several ground truths of a class the last one with a positiveness counts."""
+def set_last_positives(positive: Tensor, labels: Tensor, values: Tensor) -> None:
+    """The same, but the last ground truth with a value above 0 sets it."""
     slots = torch.arange(1, labels.shape[1] + 1, device=labels.device)[:, None]
-    last = _largest_of_class(labels, slots * (positiveness > 0), num_classes)
-    value = positiveness.gather(1, (last - 1).clamp_(min=0))
-    return 1 - value.masked_fill_(last == 0, 0)
+    last = torch.zeros_like(positive, dtype=torch.int64)
+    add_positives(last, labels, slots * (values > 0))
+    value = values.gather(1, (last - 1).clamp_(min=0))
+    positive.copy_(torch.where(last > 0, value, positive))
 
 
-def _largest_of_class(labels: Tensor, values: Tensor, num_classes: int) -> Tensor:
-    """(B, K, r), the largest of the values (B, G, r) of a class (B, G), at least 0."""
-    batch, _, samples = values.shape
-    largest = values.new_zeros(batch, num_classes, samples)
-    return largest.scatter_reduce_(1, labels[..., None].expand_as(values), values, "amax")
+def negative_loss(predictions: Predictions, positive: Tensor) -> Tensor:
+    """``q^2 * -log(1 - q)`` with ``q = (1 - positive) * score``, summed.
 
-
-def negative_loss(logits: Tensor, weight: Tensor) -> Tensor:
-    """``q^2 * -log(1 - q)`` with ``q = weight * sigmoid(logits)``, summed.
-
-    It neither overflows nor loses its gradient where a score is 1.
+    The score is sigmoid(class), times sigmoid(quality) if there is one. Nothing overflows, and the
+    gradient stays where a score is 1.
 
     Args:
-        logits: (B, R, K) float32.
-        weight: (B, R, K) in [0, 1]; has no gradient.
+        predictions: float32.
+        positive: (B, K, R) in [0, 1], how positive a sample is for a class.
 
     Returns:
         () the sum.
     """
-    return _NegativeLoss.apply(logits, weight)
+    logits = predictions.logits.transpose(1, 2)
+    return _NegativeLoss.apply(logits, predictions.quality, positive)
 
 
 class _NegativeLoss(torch.autograd.Function):
-    """Keeps one tensor, the derivative, where autograd would keep eight."""
+    """Keeps the derivatives, where autograd would keep a dozen tensors of the size of the logits.
+
+    Some classes at a time, as many as a cache holds.
+    """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, weight: Tensor) -> Tensor:
-        q = logits.sigmoid().mul_(weight)
-        complement = logits.neg().sigmoid_()  # 1 - sigmoid, without cancellation
-        rest = torch.addcmul(1 - weight, weight, complement)  # 1 - q
-        rest.clamp_(min=torch.finfo(rest.dtype).tiny)
-        cross_entropy = rest.log().neg_()
-        square = q * q
-        loss = (square * cross_entropy).sum()
-        if ctx.needs_input_grad[0]:
-            # q^2 (2 c CE + c q / (1 - q)), c being the complement.
-            slope = q.div_(rest).add_(cross_entropy, alpha=2).mul_(complement).mul_(square)
-            ctx.save_for_backward(slope)
+    def forward(ctx, logits: Tensor, quality: Tensor | None, positive: Tensor) -> Tensor:
+        images, _, samples = logits.shape
+        step = piece_size(0, images * samples, logits.device)
+        slope, loss = torch.empty_like(logits), logits.new_zeros(())
+        of_quality = None if quality is None else torch.zeros_like(quality)
+        parts = (x.split(step, dim=1) for x in (logits, positive, slope))
+        for x, given, part in zip(*parts, strict=True):
+            piece, common = _negatives(x, quality, given)
+            loss += piece
+            torch.mul(common, torch.sigmoid(-x), out=part)
+            if of_quality is not None:
+                of_quality += common.sum(dim=1)
+        if of_quality is not None:
+            of_quality *= torch.sigmoid(-quality)
+        ctx.save_for_backward(slope, of_quality)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        (slope,) = ctx.saved_tensors
-        return slope * grad, None
+        slope, of_quality = ctx.saved_tensors
+        return slope * grad, None if of_quality is None else of_quality * grad, None
+
+
+def _negatives(logits: Tensor, quality: Tensor | None, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum, and the derivative by each logarithm of a score: ``q^2 (2 CE + q / (1 - q))``."""
+    score, complement = logits.sigmoid(), logits.neg().sigmoid_()
+    if quality is not None:
+        factor, lack = quality.sigmoid()[:, None], quality.neg().sigmoid()[:, None]
+        complement = complement.addcmul_(score, lack)  # 1 - score, without cancellation
+        score = score.mul_(factor)
+    negative = 1 - positive
+    rest = torch.addcmul(positive, negative, complement).clamp_(min=LEAST_REST)
+    q = score.mul_(negative)
+    cross_entropy, square = rest.log().neg_(), q * q
+    loss = (square * cross_entropy).sum()
+    return loss, q.div_(rest).add_(cross_entropy, alpha=2).mul_(square)

@@ -8,7 +8,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor
 
 from ..assignment import Assigner, IgnoreRegions
-from ..structures import Assignment, GroundTruth, Predictions, Priors
+from ..structures import GroundTruth, Predictions, Priors
 from .criterion import Criterion, without_autocast
 from .normalizer import Normalizer
 
@@ -49,9 +49,6 @@ class LearnedCriterion(Criterion):
             weight=weight,
         )
 
-    def assign(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        return super().assign(priors, predictions.float().joint(), gt)
-
     def learn(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, kept: Tensor | None
     ) -> dict[str, Tensor]:
@@ -59,9 +56,10 @@ class LearnedCriterion(Criterion):
 
         Args:
             priors: the R samples.
-            predictions: of the same samples, float32, with a gradient and without ``quality``.
+            predictions: of the same samples, float32, with a gradient.
             gt: G padded ground truths for each of B images.
-            kept: (B, R, 1), 0 where a sample must not be trained as a negative; None = nowhere.
+            kept: (B, R) bool, False where a sample must not be trained as a negative; None =
+                nowhere.
         """
         raise NotImplementedError
 
@@ -76,7 +74,8 @@ class LearnedCriterion(Criterion):
         if self.observers or gt.ignore_boxes is not None:
             assignment = self.assign(priors, predictions, gt)
             self.tell(priors, predictions, gt, assignment)
-            kept = assignment.cls_weight
+            if assignment.cls_weight is not None:
+                kept = assignment.cls_weight[..., 0] > 0
         with without_autocast(predictions.logits.device):
-            losses = self.learn(priors, predictions.float().joint(), gt, kept)
+            losses = self.learn(priors, predictions.float(), gt, kept)
         return self._weighted(losses)
