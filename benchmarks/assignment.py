@@ -4,7 +4,8 @@ r"""Time and peak memory of the assigners, beside mmdetection and loops like the
 
 Two images of 800 x 1344 pixels, 20 and 100 ground truths each. MaxIoU, ATSS and FCOS run on the
 five levels of a feature pyramid (R = 22400 with one prior a location, 201600 with nine), CenterNet
-on one level of stride 4 with the 80 classes of COCO (R = 67200).
+on one level of stride 4 with the 80 classes of COCO (R = 67200); OTA, PAA and YOLOv3 on the five
+levels with random predictions of 80 classes.
 
 The columns of mmdetection need its 3.3.0, without compiled operators, in a folder of its own:
 
@@ -19,9 +20,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import assigners
 import torch
+from dynamic_references import ota_loop, paa_loop, yolov3_loop
 from onenet import Assigner, GroundTruth, Predictions, Priors
 from onenet.geometry import square_boxes
 from onenet.modeling.heads.priors import point_priors
@@ -123,6 +126,22 @@ def benchmarks(objects: int, device: str) -> Iterator[tuple[str, Function, dict[
         "ones of their shape": lambda: torch.ones(IMAGES, len(single), NUM_CLASSES, device=device),
     }
     yield "CenterNet", ours(assigners.CenterNet(), single), theirs
+    yield from dynamic_benchmarks(priors, gt)
+
+
+def dynamic_benchmarks(
+    priors: Priors, gt: GroundTruth
+) -> Iterator[tuple[str, Function, dict[str, Function]]]:
+    """The same of rules that look at predictions: boxes are the priors, but for some noise."""
+    generator = torch.Generator().manual_seed(0)
+    shape = IMAGES, len(priors)
+    noise = torch.randn(*shape, 4, generator=generator).to(priors.boxes.device)
+    logits = torch.randn(*shape, NUM_CLASSES, generator=generator).to(noise.device) - 3
+    predictions = Predictions(logits, priors.boxes + noise * priors.stride[:, None])
+    for name, loop in {"OTA": ota_loop, "PAA": paa_loop, "YOLOv3": yolov3_loop}.items():
+        assigner, arguments = getattr(assigners, name)(), (priors, predictions, gt)
+        theirs = {"image loop": partial(loop, *arguments)}
+        yield name, partial(assigner, *arguments), theirs
 
 
 def check_no_synchronisation(function: Function) -> None:

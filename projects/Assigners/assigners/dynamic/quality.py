@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from fvcore.nn import sigmoid_focal_loss
+import torch.nn.functional as F
 from onenet import GroundTruth, Predictions, Priors
 from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
 from torch import Tensor
@@ -45,13 +45,13 @@ def focal_losses(
         (B, R) the loss as background, and (...) what it changes by if the label is that class.
     """
 
-    def focal(logits: Tensor, target: Tensor) -> Tensor:
-        return sigmoid_focal_loss(logits, target, alpha=alpha, gamma=gamma, reduction="none")
+    def focal(logits: Tensor) -> Tensor:
+        """Of another class, but for its factor; that of the class itself has the other sign."""
+        return logits.sigmoid().pow_(gamma).mul_(F.softplus(logits))
 
-    logits = predictions.logits.float()
-    background = focal(logits, torch.zeros_like(logits)).sum(dim=-1)
-    zeros, ones = torch.zeros_like(at_labels), torch.ones_like(at_labels)
-    return background, focal(at_labels, ones) - focal(at_labels, zeros)
+    background = focal(predictions.logits.float()).sum(dim=-1).mul_(1 - alpha)
+    change = focal(-at_labels).mul_(alpha).sub_(focal(at_labels), alpha=1 - alpha)
+    return background, change
 
 
 def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -> Tensor:
