@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..assignment import build_assigner
+from ..assignment import IgnoreRegions, build_assigner
 from ..scores import joint_logit
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
 from .class_loss import binary_cross_entropy
 from .criterion import Criterion
 from .normalizer import Normalizer
-from .subsamplers import build_subsamplers
 
 
 class SelectorCriterion(Criterion):
@@ -25,7 +24,7 @@ class SelectorCriterion(Criterion):
     def from_config(cls, cfg, normalizer: Normalizer, weight: float):
         return {
             "assigner": build_assigner(cfg),
-            "subsamplers": build_subsamplers(cfg),
+            "subsamplers": [IgnoreRegions()],
             "losses": [SelectionLoss()],
             "normalizer": normalizer,
             "weight": (weight, weight),
