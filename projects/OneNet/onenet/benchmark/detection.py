@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from tabulate import tabulate
 from torch import nn
 
-from ..engine.trainer import Trainer
 from ..export.export import check_exportable
 from ..export.onnx_file import check_installed
 from ..export.stages import NmsTail, TopKTail
@@ -84,7 +84,7 @@ def time_stages(
     check_exportable(cfg)
     if "onnxruntime" in runtimes:
         check_installed()
-    model = Trainer.build_model(cfg).eval()
+    model = build_model(cfg).eval()
     shorter, longer = sorted(size)
     card = replace(make_card(cfg), shorter_side=shorter, longest_side=longer)
     rows = []
