@@ -8,7 +8,7 @@ nothing downstream has to ask the device how many objects there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,8 +69,7 @@ class Predictions:
 
     def float(self) -> Predictions:
         """The same predictions in float32, detached from nothing; a no-op without AMP."""
-        quality = None if self.quality is None else self.quality.float()
-        return Predictions(self.logits.float(), self.boxes.float(), quality)
+        return self._each(Tensor.float)
 
     def joint(self) -> Predictions:
         """The same scores as class logits alone: those of sigmoid(class) * sigmoid(quality)."""
@@ -80,8 +79,28 @@ class Predictions:
 
     def detach(self) -> Predictions:
         """The same predictions outside of the autograd graph."""
-        quality = None if self.quality is None else self.quality.detach()
-        return Predictions(self.logits.detach(), self.boxes.detach(), quality)
+        return self._each(Tensor.detach)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Predictions:
+        values = {name: x if x is None else function(x) for name, x in vars(self).items()}
+        return replace(self, **values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CornerPredictions(Predictions):
+    """Raw outputs of a head that finds boxes by their corners.
+
+    The first half of the samples are the cells of the map of top-left corners, the second half
+    those of the map of bottom-right corners. ``boxes`` are the cells' squares around the corners
+    that are predicted.
+
+    Attributes:
+        offset: (B, R, 2) x, y from the upper left of a cell to the corner in it, in cells.
+        embedding: (B, R), alike for the two corners of an object.
+    """
+
+    offset: Tensor
+    embedding: Tensor
 
 
 @dataclass(frozen=True)

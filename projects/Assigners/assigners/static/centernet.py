@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from detectron2.config import configurable
@@ -16,38 +15,13 @@ from onenet.assignment.levels import (
     level_slices,
     ranges_of_levels,
 )
-from onenet.assignment.pieces import check_max_pairs, piece_size
+from onenet.assignment.pieces import check_max_pairs
 from onenet.errors import ConfigError
 from onenet.geometry import elementwise_iou_giou
 from torch import Tensor
 
 from ..settings import rule_settings
-
-
-@dataclass(frozen=True)
-class CenterCells:
-    """Where ground truths lie on the feature map of their level.
-
-    Attributes:
-        x, y: (B, G) int64, cell of the centre.
-        radius: (B, G) int64, of the Gaussian in cells.
-        kept: (B, G) bool, valid and with an extent left after clipping.
-        first: (B, G) int64, index of the first location of the level among all locations.
-        columns, rows: (B, G) int64, cells of the feature map.
-    """
-
-    x: Tensor
-    y: Tensor
-    radius: Tensor
-    kept: Tensor
-    first: Tensor
-    columns: Tensor
-    rows: Tensor
-
-    @property
-    def location(self) -> Tensor:
-        """(B, G) int64, index of the centre cell among the locations of all levels."""
-        return self.first + self.y * self.columns + self.x
+from .gaussians import GaussianCells, lighter_negatives
 
 
 @ASSIGNER_REGISTRY.register()
@@ -124,7 +98,10 @@ class CenterNet(Assigner):
         cells = self.locate(priors, gt)
         sample = self._best_anchor(priors, gt, cells.location)
         kept = cells.kept.float()
-        cls_weight = self._background_weight(priors, predictions, gt, cells)
+        num_classes, locations = predictions.logits.shape[2], len(priors) // priors.anchors
+        reach = self._largest_radius(max(priors.level_sizes) // priors.anchors)
+        weight = lighter_negatives(cells, gt.labels, num_classes, locations, reach, self.max_pairs)
+        cls_weight = weight[..., None].expand(-1, -1, -1, priors.anchors).flatten(2)
         # A pair keeps its weight also where it lies under the Gaussian of another object.
         pair = gt.labels * len(priors) + sample
         cls_weight.flatten(1).scatter_reduce_(1, pair, kept, "amax")
@@ -137,7 +114,7 @@ class CenterNet(Assigner):
             cls_weight=cls_weight.transpose(1, 2),
         )
 
-    def locate(self, priors: Priors, gt: GroundTruth) -> CenterCells:
+    def locate(self, priors: Priors, gt: GroundTruth) -> GaussianCells:
         """Steps 1 to 3: level, centre cell and radius of every ground truth."""
         first, columns, rows, stride = self._grids(priors)
         size = (gt.boxes[..., 2:] - gt.boxes[..., :2]).amax(dim=-1) / 2
@@ -151,7 +128,7 @@ class CenterNet(Assigner):
         high = (gt.boxes[..., 2:] / stride).clamp(min=0).minimum(last)
         width, height = (high - low).unbind(-1)
         x, y = ((low + high) / 2).long().unbind(-1)
-        return CenterCells(
+        return GaussianCells(
             x=x.minimum(columns - 1),
             y=y.minimum(rows - 1),
             radius=gaussian_radius(height.ceil(), width.ceil(), self.min_overlap).long(),
@@ -168,36 +145,6 @@ class CenterNet(Assigner):
         rows, columns = zip(*priors.shapes, strict=True)
         first = [level.start // priors.anchors for level in levels]
         return *(_constants(x, stride.device) for x in (first, columns, rows)), stride
-
-    def _background_weight(
-        self, priors: Priors, predictions: Predictions, gt: GroundTruth, cells: CenterCells
-    ) -> Tensor:
-        """``(1 - Y)^4``, (B, K, R).
-
-        A Gaussian is the product of one along x and one along y, and no radius is larger than
-        ``reach``, so that a window of that size is all there is to draw.
-        """
-        batch, num_samples, num_classes = predictions.logits.shape
-        num_locations = num_samples // priors.anchors
-        reach = self._largest_radius(max(priors.level_sizes) // priors.anchors)
-        offset = torch.arange(-reach, reach + 1, device=gt.boxes.device)
-        across, column = _profile(cells.x, cells.columns, cells.radius, offset)
-        down, row = _profile(cells.y, cells.rows, cells.radius, offset)
-        across = across * cells.kept[..., None]
-        row = row * cells.columns[..., None] + cells.first[..., None]
-        row = row + gt.labels[..., None] * num_locations
-
-        weight = across.new_ones(batch, num_classes * num_locations)
-        step = piece_size(self.max_pairs, batch * len(offset) ** 2, weight.device)
-        for start in range(0, gt.labels.shape[1], step):
-            piece = slice(start, start + step)
-            index = row[:, piece, :, None] + column[:, piece, None]
-            heat = down[:, piece, :, None] * across[:, piece, None]
-            lighter = heat.neg_().add_(1).square_().square_()
-            weight.scatter_reduce_(1, index.flatten(1), lighter.flatten(1), "amin")
-        weight = weight.view(batch, num_classes, num_locations, 1)
-        weight = weight.expand(-1, -1, -1, priors.anchors)
-        return weight.reshape(batch, num_classes, num_samples)
 
     def _largest_radius(self, num_locations: int) -> int:
         """Largest :func:`gaussian_radius` on a feature map of any shape with that many cells.
@@ -242,26 +189,3 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float) -> Tensor
     b = -2 * min_overlap * (height + width)
     c = (min_overlap - 1) * width * height
     return (b + (b * b - 4 * a * c).sqrt()) / 2
-
-
-def _profile(
-    center: Tensor, cells: Tensor, radius: Tensor, offset: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One axis of each Gaussian.
-
-    Args:
-        center: (B, G) int64, cell of the centre.
-        cells: (B, G) int64, extent of the feature map.
-        radius: (B, G) int64.
-        offset: (D,) int64, distances from the centre.
-
-    Returns:
-        Values (B, G, D) float32, 0 beyond the radius and the feature map, and the cells they
-        belong to (B, G, D) int64, all of them on the feature map.
-    """
-    radius, cells = radius[..., None], cells[..., None]
-    cell = center[..., None] + offset
-    drawn = (offset.abs() <= radius) & (cell >= 0) & (cell < cells)
-    sigma = (2 * radius + 1) / 6
-    gaussian = torch.exp(-offset.square() / (2 * sigma.square()))
-    return gaussian * drawn, cell.clamp(min=0).minimum(cells - 1)
