@@ -74,10 +74,13 @@ def elementwise_iou_giou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]
     Returns:
         IoU in [0, 1] and GIoU in [-1, 1], each (...). Two boxes without area have both 0.
     """
-    intersection = _extent_of_overlap(boxes, others, 0) * _extent_of_overlap(boxes, others, 1)
+    inner = torch.minimum(boxes[..., 2:], others[..., 2:])
+    inner = inner - torch.maximum(boxes[..., :2], others[..., :2])
+    outer = torch.maximum(boxes[..., 2:], others[..., 2:])
+    outer = outer - torch.minimum(boxes[..., :2], others[..., :2])
+    intersection = _product(inner)
     union = box_area(boxes) + box_area(others) - intersection
-    width, height = (_extent_of_hull(boxes, others, axis).clamp(min=0) for axis in range(2))
-    hull = width * height
+    hull = _product(outer)
     iou = intersection / union.clamp(min=MIN_AREA)
     return iou, iou - (hull - union) / hull.clamp(min=MIN_AREA)
 
