@@ -30,10 +30,9 @@ def test_margins_to_rivals(anchors):
     corners = torch.rand(*grid, 2) * 3
     boxes = torch.cat([corners, corners + 4 + 2 * torch.rand(*grid, 2)], dim=-1)
     scores, labels = torch.randn(grid), torch.randint(2, grid)
-    maps = scores.movedim(3, 1), labels.movedim(3, 1), boxes.permute(4, 0, 3, 1, 2)
-    actual = score_margins(*maps, OVERLAPS)
+    actual = score_margins(scores, labels, boxes, OVERLAPS)
     expected = [slow_margins(scores, labels, boxes, overlap) for overlap in OVERLAPS]
-    torch.testing.assert_close(actual, torch.cat(expected, dim=3).movedim(3, 1))
+    torch.testing.assert_close(actual, torch.cat(expected, dim=3))
     assert all(0 < (x < 0).float().mean() < 1 for x in expected)
 
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...geometry import elementwise_iou
+
 
 def score_margins(
     scores: Tensor, labels: Tensor, boxes: Tensor, overlaps: tuple[float, ...]
@@ -13,40 +15,35 @@ def score_margins(
     """The score of a sample, less the highest one among it and its rivals.
 
     Rivals are the best samples of the same cell and of the eight around it that have the same label
-    and a box that overlaps this one's.
+    and a box that overlaps this one's. Nothing has a gradient.
 
     Args:
-        scores: (B, A, H, W) of the best class of each sample, any scale, float32.
-        labels: (B, A, H, W) that class.
-        boxes: (4, B, A, H, W) in pixels, float32.
+        scores: (B, H, W, A) of the best class of each sample, any scale, float32.
+        labels: (B, H, W, A) that class.
+        boxes: (B, H, W, A, 4) in pixels, float32.
         overlaps: IoU above which a sample is a rival, one or several.
 
     Returns:
-        (B, len(overlaps) * A, H, W), at most 0; 0 where no rival has a higher score.
+        (B, H, W, len(overlaps) * A), at most 0; 0 where no rival has a higher score.
     """
-    # Maps stay the last dimensions, boxes split up: an exported graph copies what it transposes.
-    x1, y1, x2, y2 = boxes
-    area = F.relu(x2 - x1) * F.relu(y2 - y1)
-    own = torch.stack([x1, y1, x2, y2, area, scores, labels.float()])
-    best = scores.argmax(dim=1, keepdim=True).expand(len(own), -1, 1, -1, -1)
-    rivals = _around(own.gather(2, best)[:, :, 0])[:, :, :, None]  # (7, 9, B, 1, H, W)
-    own = own[:, None]
+    samples = torch.cat([boxes, scores[..., None], labels[..., None].float()], dim=-1).detach()
+    best = scores.argmax(dim=-1)[..., None, None].expand(-1, -1, -1, 1, samples.shape[-1])
+    rivals = _around(samples.gather(3, best).squeeze(3))[:, :, :, None]  # (B, H, W, 1, 9, 6)
+    samples = samples[..., None, :]
 
-    sides = torch.minimum(own[2:4], rivals[2:4]) - torch.maximum(own[:2], rivals[:2])
-    width, height = F.relu(sides)
-    intersection = width * height
-    union = own[4] + rivals[4] - intersection
-    lead = F.relu(rivals[5] - own[5]) * (rivals[6] == own[6])
-    leads = [(lead * (intersection > x * union)).amax(dim=0) for x in overlaps]
-    return -torch.cat(leads, dim=1)
+    iou = elementwise_iou(samples[..., :4], rivals[..., :4])
+    score = samples[..., 4].where(samples[..., 5] != rivals[..., 5], rivals[..., 4])
+    own = samples[..., 4]
+    highest = [torch.maximum(own, score.where(iou > x, own)).amax(dim=-1) for x in overlaps]
+    return torch.cat([own[..., 0] - x for x in highest], dim=-1)
 
 
-def _around(maps: Tensor) -> Tensor:
-    """Of maps (C, B, H, W), each cell and the eight around it, (C, 9, B, H, W); outside are zeros.
+def _around(cells: Tensor) -> Tensor:
+    """Each cell of a map (B, H, W, C) and the eight around it, (B, H, W, 9, C); outside are zeros.
 
     A box of zeros has no area and overlaps none.
     """
-    height, width = maps.shape[-2:]
-    padded = F.pad(maps, (1, 1, 1, 1))
+    height, width = cells.shape[1:3]
+    padded = F.pad(cells, (0, 0, 1, 1, 1, 1))
     shifts = [(dy, dx) for dy in range(3) for dx in range(3)]
-    return torch.stack([padded[..., y : y + height, x : x + width] for y, x in shifts], dim=1)
+    return torch.stack([padded[:, y : y + height, x : x + width] for y, x in shifts], dim=3)

@@ -57,15 +57,15 @@ class Selector(nn.Module):
             features: (B, C, H, W) of each level, finest first.
             predictions: of the R samples, without a quality and without a gradient.
         """
+        scores, labels = predictions.logits.max(dim=2)
         grids = [(*x.shape[-2:], self.num_anchors) for x in features]
         sizes = [math.prod(grid) for grid in grids]
-        scores, labels = predictions.logits.max(dim=2)
-        samples = torch.stack([*predictions.boxes.unbind(2), scores, labels.float()])
+        parts = [x.split(sizes, dim=1) for x in (scores, labels, predictions.boxes)]
         levels = [
-            x.unflatten(2, grid).movedim(4, 2)
-            for x, grid in zip(samples.split(sizes, dim=2), grids, strict=True)
+            [x.unflatten(1, grid) for x in level]
+            for *level, grid in zip(*parts, grids, strict=True)
         ]
-        related = [self.relations(_relations(x)) for x in levels]
+        related = [self.relations(_relations(*level)) for level in levels]
         found = [
             F.relu(self.features(feature.detach()) + x[:, : -self.num_anchors])
             for feature, x in zip(features, related, strict=True)
@@ -79,12 +79,8 @@ class Selector(nn.Module):
         return torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in outputs], dim=1)
 
 
-def _relations(samples: Tensor) -> Tensor:
-    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals.
-
-    Args:
-        samples: (6, B, A, H, W) boxes, scores and labels.
-    """
-    *_, scores, labels = samples
-    margins = score_margins(scores, labels, samples[:4], OVERLAPS)
-    return torch.cat([scores, margins.clamp(min=FARTHEST), (margins >= 0).float()], dim=1)
+def _relations(scores: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
+    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals."""
+    margins = score_margins(scores, labels, boxes, OVERLAPS)
+    seen = [scores, margins.clamp(min=FARTHEST), (margins >= 0).float()]
+    return torch.cat(seen, dim=3).permute(0, 3, 1, 2)
