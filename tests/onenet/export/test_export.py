@@ -30,7 +30,7 @@ KINDS = {
     "deformable": ("CenterNet", "DCN", True, "CENTERNESS", True),
     "fcos": ("FCOS", "CENTERNESS", True),
     "retinanet": ("RetinaNet", "IN_FEATURES", ["p3", "p4"]),
-    "selector": ("FCOS", "SELECTOR.ENABLED", True, "CENTERNESS", True),
+    "selector": ("FCOS", "SELECTOR.ENABLED", True),
     "max filtering": ("FCOS", "SELECTOR.ENABLED", True, "SELECTOR.MAX_FILTERING", True),
     "auxiliary": ("CenterNet", "AUX.ASSIGNER", "MinCost"),
 }
