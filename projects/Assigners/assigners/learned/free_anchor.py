@@ -11,18 +11,15 @@ from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.pieces import check_max_pairs, piece_size, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
+from onenet.criterion.side_losses import offset_difference
 from onenet.errors import ConfigError
-from onenet.geometry import box_centers, elementwise_iou, gather_samples
+from onenet.geometry import elementwise_iou, gather_samples
 from torch import Tensor
 
 from ..settings import rule_settings
 from .negatives import add_positives, negative_loss
 
-# Usual deviations in the encoding of boxes.
-CENTER_SPREAD = 0.1  # in sizes of the anchor
-LOG_SIZE_SPREAD = 0.2
 SMOOTH_L1_BETA = 0.11
-LEAST_SIZE = 1e-6  # of a box, in sizes of the anchor; a box without any has no logarithm
 MIN_COMPLEMENT = 1e-12
 SHOWN = 0.5  # positive samples are shown from this part of the largest weight on
 
@@ -83,7 +80,7 @@ class AnchorBags(Assigner):
         if predictions.quality is not None:
             score = score * predictions.quality[image, sample].sigmoid()
         boxes = gather_samples(predictions.boxes, sample.flatten(1)).view(*sample.shape, 4)
-        offset = encoded_offset(boxes, gt.boxes[:, :, None], priors.boxes[sample])
+        offset = offset_difference(boxes, gt.boxes[:, :, None], priors.boxes[sample])
         loss = F.smooth_l1_loss(
             offset, torch.zeros_like(offset), reduction="none", beta=SMOOTH_L1_BETA
         )
@@ -209,23 +206,6 @@ class FreeAnchor(LearnedCriterion):
             samples = slice(count, count := count + piece.shape[1])
             iou = elementwise_iou(piece[:, None], gt.boxes[:, :, None])
             yield samples, iou.nan_to_num_(0).mul_(gt.valid[..., None])
-
-
-def encoded_offset(boxes: Tensor, others: Tensor, anchors: Tensor) -> Tensor:
-    """How far boxes are from others, (..., 4), in the box encoding of anchors and its deviations.
-
-    The difference of two encodings: of the centres in sizes of the anchor, of the sizes as the
-    logarithm of their ratio.
-
-    Args:
-        boxes, others, anchors: (..., 4) pixels.
-    """
-    size = (anchors[..., 2:] - anchors[..., :2]).clamp(min=torch.finfo(anchors.dtype).tiny)
-    shift = (box_centers(boxes) - box_centers(others)) / size
-    least = LEAST_SIZE * size
-    extents = (torch.maximum(x[..., 2:] - x[..., :2], least) for x in (boxes, others))
-    growth = torch.sub(*(extent.log() for extent in extents))
-    return torch.cat([shift / CENTER_SPREAD, growth / LOG_SIZE_SPREAD], dim=-1)
 
 
 def mean_max_weights(likelihood: Tensor) -> Tensor:
