@@ -30,7 +30,8 @@ def test_margins_to_rivals(anchors):
     corners = torch.rand(*grid, 2) * 3
     boxes = torch.cat([corners, corners + 4 + 2 * torch.rand(*grid, 2)], dim=-1)
     scores, labels = torch.randn(grid), torch.randint(2, grid)
-    actual = score_margins(scores, labels, boxes, OVERLAPS)
+    maps = scores.movedim(3, 1), labels.movedim(3, 1), boxes.permute(4, 0, 3, 1, 2)
+    actual = score_margins(*maps, OVERLAPS).movedim(1, 3)
     expected = [slow_margins(scores, labels, boxes, overlap) for overlap in OVERLAPS]
     torch.testing.assert_close(actual, torch.cat(expected, dim=3))
     assert all(0 < (x < 0).float().mean() < 1 for x in expected)
@@ -45,7 +46,7 @@ def test_one_of_several_equal_predictions_can_be_told_from_the_others():
     predictions = Predictions(logits, torch.tensor([0.0, 0, 8, 8]).expand(1, 9, 4))
     with torch.no_grad():
         selector.output.weight.zero_()
-        selector.relations.weight.zero_()
-        selector.relations.weight[-1, -3:, 1, 1] = 5  # whether it is the best of its rivals
+        selector.shortcut.weight.zero_()
+        selector.shortcut.weight[0, -3:, 1, 1] = 5  # whether it is the best of its rivals
         selection = selector([torch.zeros(1, 4, 3, 3)], predictions)
     assert selection[0].tolist() == [0, 0, 0, 0, 15, 0, 0, 0, 0]

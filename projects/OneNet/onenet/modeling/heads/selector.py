@@ -40,14 +40,15 @@ class Selector(nn.Module):
         self.num_anchors = num_anchors
         width = channels // 2
         relations = num_anchors * (1 + 2 * len(OVERLAPS))
-        self.features = nn.Conv2d(channels, width, 3, padding=1)
-        self.relations = nn.Conv2d(relations, width + num_anchors, 3, padding=1, bias=False)
+        self.features = nn.Conv2d(channels, width, 1)
+        self.relations = nn.Conv2d(relations, width, 3, padding=1, bias=False)
         self.filtering = MaxFiltering(width) if max_filtering else None
         self.output = nn.Conv2d(width, num_anchors, 3, padding=1)
-        weight_init.c2_msra_fill(self.features)
-        weight_init.c2_msra_fill(self.relations)
-        for weight in (self.relations.weight[width:], self.output.weight):
-            nn.init.normal_(weight, std=0.01)
+        self.shortcut = nn.Conv2d(relations, num_anchors, 3, padding=1, bias=False)
+        for layer in (self.features, self.relations):
+            weight_init.c2_msra_fill(layer)
+        for layer in (self.output, self.shortcut):
+            nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Sequence[Tensor], predictions: Predictions) -> Tensor:
@@ -57,30 +58,34 @@ class Selector(nn.Module):
             features: (B, C, H, W) of each level, finest first.
             predictions: of the R samples, without a quality and without a gradient.
         """
-        scores, labels = predictions.logits.max(dim=2)
         grids = [(*x.shape[-2:], self.num_anchors) for x in features]
         sizes = [math.prod(grid) for grid in grids]
-        parts = [x.split(sizes, dim=1) for x in (scores, labels, predictions.boxes)]
+        scores, labels = (x[..., None] for x in predictions.logits.max(dim=2))
+        samples = torch.cat([predictions.boxes, scores, labels.float()], dim=2)
         levels = [
-            [x.unflatten(1, grid) for x in level]
-            for *level, grid in zip(*parts, grids, strict=True)
+            x.unflatten(1, grid).permute(4, 0, 3, 1, 2).contiguous()
+            for x, grid in zip(samples.split(sizes, dim=1), grids, strict=True)
         ]
-        related = [self.relations(_relations(*level)) for level in levels]
+        related = [_relations(level) for level in levels]
         found = [
-            F.relu(self.features(feature.detach()) + x[:, : -self.num_anchors])
+            F.relu(self.features(feature.detach()) + self.relations(x))
             for feature, x in zip(features, related, strict=True)
         ]
         if self.filtering is not None:
             found = self.filtering(found)
         outputs = [
-            self.output(feature) + x[:, -self.num_anchors :]
+            self.output(feature) + self.shortcut(x)
             for feature, x in zip(found, related, strict=True)
         ]
         return torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in outputs], dim=1)
 
 
-def _relations(scores: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
-    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals."""
-    margins = score_margins(scores, labels, boxes, OVERLAPS)
-    seen = [scores, margins.clamp(min=FARTHEST), (margins >= 0).float()]
-    return torch.cat(seen, dim=3).permute(0, 3, 1, 2)
+def _relations(samples: Tensor) -> Tensor:
+    """(B, C, H, W): the scores, their margins, and whether they are the best of their rivals.
+
+    Args:
+        samples: (6, B, A, H, W) boxes, scores and labels.
+    """
+    *_, scores, labels = samples
+    margins = score_margins(scores, labels, samples[:4], OVERLAPS)
+    return torch.cat([scores, margins.clamp(min=FARTHEST), (margins >= 0).float()], dim=1)
