@@ -172,7 +172,7 @@ def make_tiny_cfg(head="CenterNet", *options):
     cfg.MODEL.BACKBONE.NAME = "build_basic_resnet_backbone"
     keys.HEAD = head
     keys.NUM_CLASSES = 3
-    if head == "CenterNet":
+    if head in ("CenterNet", "CornerNet"):
         resnets.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
         keys.DCN = False
         keys.DECONV_CHANNEL = [64, 16, 16, 16]

@@ -113,6 +113,12 @@ def _add_learned_config(assigner: CN) -> None:
     free_anchor.ALPHA = 0.5  # factor of the loss of positives; that of negatives is the rest to 1
     free_anchor.BOX_WEIGHT = 0.75  # of the box loss in the likelihood of a sample
 
+    corner = child(assigner, "CORNERNET")
+    corner.MIN_OVERLAP = 0.3  # IoU that a box keeps whose corners move by the radius
+    corner.PULL_WEIGHT = 0.1  # factors of three of its losses
+    corner.PUSH_WEIGHT = 0.1
+    corner.OFFSET_WEIGHT = 1.0
+
     sapd = child(assigner, "SAPD")
     sapd.SHRINK = 0.2  # side of the region of positives, in sides of the object
     sapd.SOFT_SELECT = True  # all levels learn, as far as a network says; False = the best one

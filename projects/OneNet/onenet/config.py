@@ -13,7 +13,8 @@ def add_onenet_config(cfg: CN) -> None:
     """
     onenet = child(cfg.MODEL, "OneNet")
     onenet.NUM_CLASSES = 80  # new: 0 = as many as the datasets have
-    onenet.HEAD = "CenterNet"  # "CenterNet" (one level, stride 4), "FCOS" or "RetinaNet"
+    # "CenterNet" (one level, stride 4), "FCOS" or "RetinaNet"; new: "CornerNet" (also one level)
+    onenet.HEAD = "CenterNet"
     onenet.PRE_DEFINE = False  # location cost of fixed points or anchors, not of predicted boxes
     onenet.NMS = False  # class-wise NMS after top-k, for comparison only
     onenet.NMS_THRESH = 0.5  # new: its IoU threshold
@@ -42,7 +43,7 @@ def _add_head_config(onenet: CN) -> None:
     # new: what mixes the features before the head sees them: "" (nothing) or "ASFF"
     onenet.NECK = ""
 
-    # CenterNet head.
+    # CenterNet and CornerNet heads.
     onenet.IN_FEATURES = ["res2", "res3", "res4", "res5"]  # p3 ... p7 for the other heads
     onenet.ACTIVATION = "relu"
     onenet.DECONV_CHANNEL = [2048, 256, 128, 64]
@@ -50,6 +51,11 @@ def _add_head_config(onenet: CN) -> None:
     onenet.DCN = True  # deformable convolution before each up-sampling step
     onenet.MODULATE_DEFORM = True
     onenet.NUM_STAGES = 1  # new: prediction stages in training; inference uses only the first
+
+    # new: CornerNet head, how corners become boxes.
+    corner = child(onenet, "CORNERNET")
+    corner.TOPK = 100  # corners of each kind that may be paired
+    corner.DISTANCE = 0.5  # largest difference of the embeddings of a pair
 
     # FCOS and RetinaNet heads.
     onenet.FEATURES_STRIDE = [8, 16, 32, 64, 128]

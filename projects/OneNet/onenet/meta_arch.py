@@ -185,8 +185,13 @@ class OneNet(nn.Module):
 
         Returns:
             The predictions of each branch, in the precision of the network, first the one that
-            inference uses (see :meth:`DenseHead.forward`), and the samples they belong to.
+            inference uses (see :meth:`DenseHead.forward`), and the samples they belong to; of a
+            head that finds boxes by their corners, the boxes.
         """
+        return self.head.group(*self.outputs(images))
+
+    def outputs(self, images: Tensor) -> tuple[dict[str, Predictions], Priors]:
+        """The same as they are trained, at the samples of the head."""
         return self.head(self.features(images))
 
     def losses(self, images: Tensor, gt: GroundTruth) -> dict[str, Tensor]:

@@ -14,7 +14,9 @@ from onenet.inspection.positives import positive_samples
 from onenet.visualization import build_variant, look_at
 from torch.nn.parallel import DistributedDataParallel
 
-NAMES = [name for name, _ in CRITERION_REGISTRY]
+from ...refused import REFUSED
+
+NAMES = [name for name, _ in CRITERION_REGISTRY if ("FCOS", name) not in REFUSED]
 RULE = "MODEL.OneNet.ASSIGNER.NAME"
 
 

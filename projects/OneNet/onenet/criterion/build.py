@@ -16,6 +16,8 @@ from .normalizer import Normalizer
 from .selection import SelectorCriterion
 from .subsamplers import ALL_SAMPLES
 
+CORNERS = "CornerNet"  # the head, and the one rule for it
+
 
 def build_criteria(cfg: CfgNode, branches: Sequence[str]) -> nn.ModuleDict:
     """Build the criterion of each branch of a head; branches without one of their own share.
@@ -48,9 +50,10 @@ def build_criterion(
 
     Raises:
         ConfigError: there is neither an assigner nor a criterion of that name, or samples are to be
-            taken out of what a criterion decides.
+            taken out of what a criterion decides, or the head predicts something else.
     """
     name = choose("MODEL.OneNet.ASSIGNER.NAME", cfg.MODEL.OneNet.ASSIGNER.NAME, rule_names())
+    _check_head(name, cfg.MODEL.OneNet.HEAD)
     criterion = dict(CRITERION_REGISTRY).get(name, Criterion)
     subsampler = cfg.MODEL.OneNet.SUBSAMPLER.NAME
     if criterion is not Criterion and subsampler != ALL_SAMPLES:
@@ -65,6 +68,20 @@ def build_criterion(
 def rule_names() -> list[str]:
     """What ``MODEL.OneNet.ASSIGNER.NAME`` may be."""
     return [*dict(ASSIGNER_REGISTRY), *dict(CRITERION_REGISTRY)]
+
+
+def _check_head(rule: str, head: str) -> None:
+    """Refuse a rule for boxes where a head predicts corners; the reverse is the rule's to refuse.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if head == CORNERS != rule:
+        raise ConfigError(
+            f'The rule "{rule}" is for heads that predict a box at each sample, and '
+            f'MODEL.OneNet.HEAD "{head}" predicts corners: set MODEL.OneNet.ASSIGNER.NAME '
+            f"{CORNERS} and no AUX.ASSIGNER, or choose another HEAD."
+        )
 
 
 def _check_selector(cfg: CfgNode) -> None:

@@ -42,7 +42,7 @@ def positive_samples(
             never trained needs it: it has seen nothing yet that its own statistics could be of.
     """
     with _normalizing_by_batch(model) if batch_statistics else nullcontext():
-        branches, priors = model.predict(model.preprocess_image(batched_inputs).tensor)
+        branches, priors = model.outputs(model.preprocess_image(batched_inputs).tensor)
     gt = GroundTruth.from_instances([x["instances"] for x in batched_inputs]).to(model.device)
     predictions = next(iter(branches.values())).float()
     assignment = (assigner or model.criterion.assign)(priors, predictions, gt)

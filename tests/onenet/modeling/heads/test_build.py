@@ -114,6 +114,9 @@ def test_strides_that_the_backbone_does_not_know_are_those_of_the_config(tiny_cf
         ("CenterNet", {"HEAD_INIT": "Prior "}, {}, 'HEAD_INIT: unknown name "Prior ".*"prior"'),
         ("CenterNet", {"DECONV_CHANNEL": [99, 8, 8, 8]}, {}, "DECONV_CHANNEL starts with 99.*64"),
         ("CenterNet", {"IN_FEATURES": ["res4", "res5"]}, {}, "four MODEL.OneNet.IN_FEATURES"),
+        ("CornerNet", {"NUM_STAGES": 2}, {}, "NUM_STAGES is for heads .* set it to 1,"),
+        ("CornerNet", {"CENTERNESS": True}, {}, "CENTERNESS is for heads .* set it to False,"),
+        ("CornerNet", {"DECONV_CHANNEL": [99, 8, 8, 8]}, {}, "DECONV_CHANNEL starts with 99.*64"),
     ],
 )  # fmt: skip
 def test_bad_configs_are_named(tiny_cfg, head, options, changes, message):

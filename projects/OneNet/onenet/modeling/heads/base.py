@@ -52,6 +52,19 @@ class DenseHead(nn.Module):
         """
         raise NotImplementedError
 
+    def group(
+        self, branches: dict[str, Predictions], priors: Priors
+    ) -> tuple[dict[str, Predictions], Priors]:
+        """What detections are chosen from; a head whose samples are no objects makes some of them.
+
+        Args:
+            branches, priors: what :meth:`forward` returned in evaluation mode.
+
+        Returns:
+            The same for objects; there may be more or fewer of them than samples.
+        """
+        return branches, priors
+
     def main_input(self, shared: Tensor) -> Tensor:
         """What the main branch sees of a shared feature map."""
         return shared.detach() if self.detach else shared

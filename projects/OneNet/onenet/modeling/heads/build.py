@@ -7,6 +7,7 @@ from detectron2.layers import ShapeSpec
 
 from ...errors import ConfigError, choose, nearest
 from .base import DenseHead
+from .corner import CornerNetHead
 from .fcos import FCOSHead
 from .retinanet import RetinaNetHead
 from .single_level import SingleLevelHead
@@ -14,6 +15,7 @@ from .single_level import SingleLevelHead
 # By the names of the official implementation, which are not those of the classes.
 HEADS: dict[str, type[DenseHead]] = {
     "CenterNet": SingleLevelHead,
+    "CornerNet": CornerNetHead,
     "FCOS": FCOSHead,
     "RetinaNet": RetinaNetHead,
 }

@@ -1,4 +1,4 @@
-"""The up-sampling path of the single-level head: from stride 32 to stride 4."""
+"""The up-sampling path of the heads with one level: from stride 32 to stride 4."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
+from ...errors import ConfigError
+
+STRIDE = 4
+STRIDES = (4, 8, 16, 32)  # of the features it starts from
 KERNEL = 3
 
 
@@ -107,8 +111,12 @@ class DeconvPath(nn.Module):
             kernels: kernel sizes of the transposed convolutions.
             deformable: deformable instead of plain convolutions.
             modulated: deformable convolutions with a mask.
+
+        Raises:
+            ConfigError: other than four features, or channels that do not fit them.
         """
         super().__init__()
+        _check_channels(in_channels, channels)
 
         def step(index: int) -> UpSample:
             size = channels[index], channels[index + 1], kernels[index]
@@ -132,6 +140,19 @@ class DeconvPath(nn.Module):
             step.reset_parameters()
         for conv in (self.lateral_conv1, self.lateral_conv2, self.lateral_conv3, self.output_conv):
             weight_init.c2_xavier_fill(conv)
+
+
+def _check_channels(in_channels: Sequence[int], channels: Sequence[int]) -> None:
+    if len(in_channels) != 4 or len(channels) != 4:
+        raise ConfigError(
+            "A head with one level needs four MODEL.OneNet.IN_FEATURES (strides 4 to 32) and "
+            f"four DECONV_CHANNEL, got {len(in_channels)} and {len(channels)}."
+        )
+    if channels[0] != in_channels[-1]:
+        raise ConfigError(
+            f"MODEL.OneNet.DECONV_CHANNEL starts with {channels[0]}, but the backbone's last "
+            f"feature has {in_channels[-1]} channels; set it to {in_channels[-1]}."
+        )
 
 
 def bilinear_kernel(size: int) -> Tensor:

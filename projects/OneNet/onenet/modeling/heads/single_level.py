@@ -16,13 +16,11 @@ from ...geometry import decode_ltrb
 from ...structures import Predictions, Priors
 from .base import DenseHead, check_strides
 from .branches import BranchOptions, branch_options
-from .deconv import DeconvPath
+from .deconv import STRIDE, STRIDES, DeconvPath
 from .fcos import FCOSHead
 from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
 
-STRIDE = 4
-STRIDES = (4, 8, 16, 32)  # of the features it starts from
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
 
 
@@ -73,7 +71,7 @@ class SingleLevelHead(DenseHead):
             ConfigError: an unknown name, a stage count below 1, or other than four features.
         """
         super().__init__(branches)
-        _check(in_channels, channels, activation, num_stages, init)
+        _check(activation, num_stages, init)
         width = channels[-1]
         self.branches += tuple(f"stage{index}" for index in range(1, num_stages))
         self.prior_scale = prior_scale
@@ -166,19 +164,7 @@ def _auxiliary(cfg: CfgNode, num_convs: int) -> FCOSHead:
     )
 
 
-def _check(
-    in_channels: Sequence[int], channels: Sequence[int], activation: str, stages: int, init: str
-) -> None:
-    if len(in_channels) != 4 or len(channels) != 4:
-        raise ConfigError(
-            "The CenterNet head needs four MODEL.OneNet.IN_FEATURES (strides 4 to 32) and four "
-            f"DECONV_CHANNEL, got {len(in_channels)} and {len(channels)}."
-        )
-    if channels[0] != in_channels[-1]:
-        raise ConfigError(
-            f"MODEL.OneNet.DECONV_CHANNEL starts with {channels[0]}, but the backbone's last "
-            f"feature has {in_channels[-1]} channels; set it to {in_channels[-1]}."
-        )
+def _check(activation: str, stages: int, init: str) -> None:
     if stages < 1:
         raise ConfigError(f"MODEL.OneNet.NUM_STAGES must be at least 1, got {stages}.")
     choose("MODEL.OneNet.ACTIVATION", activation, ACTIVATIONS)
