@@ -2,9 +2,20 @@ import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from onenet import ConfigError, build_head
-from onenet.modeling.heads import HEADS, FCOSHead, RetinaNetHead, SingleLevelHead
+from onenet.modeling.heads import (
+    HEADS,
+    CornerNetHead,
+    FCOSHead,
+    RetinaNetHead,
+    SingleLevelHead,
+)
 
-TYPES = {"CenterNet": SingleLevelHead, "FCOS": FCOSHead, "RetinaNet": RetinaNetHead}
+TYPES = {
+    "CenterNet": SingleLevelHead,
+    "CornerNet": CornerNetHead,
+    "FCOS": FCOSHead,
+    "RetinaNet": RetinaNetHead,
+}
 
 
 def shapes(cfg, **changes):
@@ -13,7 +24,7 @@ def shapes(cfg, **changes):
     result = {}
     for index, name in enumerate(onenet.IN_FEATURES):
         known = {"channels": 8 * 2**index, "stride": 4 * 2**index}
-        if onenet.HEAD != "CenterNet":
+        if onenet.HEAD in ("FCOS", "RetinaNet"):
             known = {"channels": 16, "stride": 8 * 2**index}
         result[name] = ShapeSpec(**{**known, **changes.get(name, {})})
     return result
@@ -28,7 +39,8 @@ def features(cfg, size=64):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head(tiny_cfg, name):
-    cfg = tiny_cfg(name, "MODEL.OneNet.CENTERNESS", True)
+    quality = name != "CornerNet"
+    cfg = tiny_cfg(name, "MODEL.OneNet.CENTERNESS", quality)
     head = build_head(cfg, shapes(cfg))
     assert isinstance(head, TYPES[name])
     maps = features(cfg)
@@ -38,7 +50,7 @@ def test_every_head(tiny_cfg, name):
     assert sum(priors.level_sizes) == count
     assert predictions.logits.shape == (2, count, 3)
     assert predictions.boxes.shape == (2, count, 4)
-    assert predictions.quality.shape == (2, count)
+    assert not quality or predictions.quality.shape == (2, count)
     assert priors.boxes.shape == (count, 4) and priors.points.shape == (count, 2)
     assert priors.stride.shape == priors.level.shape == (count,)
     assert priors.level.dtype == torch.int64 and priors.stride.dtype == torch.float32
@@ -79,12 +91,12 @@ def test_half_precision_boxes_are_decoded_in_float32(tiny_cfg, name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_predictions_are_differentiable(tiny_cfg, name):
-    cfg = tiny_cfg(name, "MODEL.OneNet.CENTERNESS", True)
+    cfg = tiny_cfg(name, "MODEL.OneNet.CENTERNESS", name != "CornerNet")
     head = build_head(cfg, shapes(cfg))
     maps = [x.requires_grad_() for x in features(cfg)]
     branches, _ = head(maps)
     (predictions,) = branches.values()
-    for output in (predictions.logits, predictions.boxes, predictions.quality):
+    for output in filter(torch.is_tensor, vars(predictions).values()):
         grads = torch.autograd.grad(output.sum(), maps, retain_graph=True)
         assert all(grad.abs().sum() > 0 for grad in grads)
 

@@ -44,14 +44,13 @@ class CornerBranch(nn.Module):
         self.outputs = nn.ModuleList(nn.Conv2d(channels, n, 1) for n in (num_classes, 1, 2))
 
     def forward(self, feature: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> logits (B, H * W, K), embedding (B, H * W, 1), offset (B, H * W, 2)."""
+        """(B, C, H, W) -> logits (B, K, H * W), embedding (B, 1, H * W), offset (B, 2, H * W)."""
         pooled = self.pooled(self.pool(self.rows(feature), self.columns(feature)))
         merged = self.merged((pooled + self.skip(feature)).relu())
-        maps = [
-            output(hidden(merged).relu())
+        return [
+            output(hidden(merged).relu()).flatten(2)
             for hidden, output in zip(self.hidden, self.outputs, strict=True)
         ]
-        return [x.flatten(2).transpose(1, 2) for x in maps]
 
 
 class CornerNetHead(DenseHead):
@@ -139,7 +138,7 @@ class CornerNetHead(DenseHead):
         feature = self.deconv(features)
         priors = point_priors([feature] * 2, [STRIDE] * 2, scale=1)
         maps = zip(*(corner(feature) for corner in self.corners), strict=True)
-        logits, embedding, offset = (torch.cat(both, dim=1) for both in maps)
+        logits, embedding, offset = (torch.cat(both, dim=2).transpose(1, 2) for both in maps)
         corners = priors.points + (offset.float() - 0.5) * STRIDE
         boxes = torch.cat([corners - STRIDE / 2, corners + STRIDE / 2], dim=-1)
         predictions = CornerPredictions(logits, boxes, offset=offset, embedding=embedding[..., 0])
