@@ -7,6 +7,7 @@ import numpy as np
 import onenet  # noqa: F401  (makes Detectron2 importable, so it comes first)
 import pytest
 import torch
+from assigners import add_assigners_config
 
 # isort: split
 from detectron2.modeling import build_model
@@ -30,6 +31,7 @@ KINDS = {
     "deformable": ("CenterNet", "DCN", True, "CENTERNESS", True),
     "fcos": ("FCOS", "CENTERNESS", True),
     "retinanet": ("RetinaNet", "IN_FEATURES", ["p3", "p4"]),
+    "corners": ("CornerNet", "ASSIGNER.NAME", "CornerNet", "SCORE_THRESH_TEST", 0.01),
     "selector": ("FCOS", "SELECTOR.ENABLED", True),
     "max filtering": ("FCOS", "SELECTOR.ENABLED", True, "SELECTOR.MAX_FILTERING", True),
     "auxiliary": ("CenterNet", "AUX.ASSIGNER", "MinCost"),
@@ -61,6 +63,7 @@ def make_cfg(tiny_cfg, folder, head, *options):
         keys += ["MODEL.ANCHOR_GENERATOR.SIZES", [[16, 24], [32, 48]]]
     weights = folder / "model.pth"
     cfg = tiny_cfg(head, *keys, "MODEL.WEIGHTS", str(weights))
+    add_assigners_config(cfg)
     shapes = {name: x.shape for name, x in build_model(cfg).state_dict().items()}
     torch.save({"model": make_weights(shapes)}, weights)
     return cfg

@@ -79,8 +79,7 @@ def best_corners(
     """
     cells = shape[0] * shape[1]
     found = []
-    for index, half in enumerate(logits.transpose(1, 2).split(cells, dim=2)):
-        heat = half.unflatten(2, shape)
+    for index, heat in enumerate(logits.transpose(1, 2).unflatten(2, (2, *shape)).unbind(2)):
         peaks = F.max_pool2d(heat, 3, stride=1, padding=1) == heat
         score = (heat.sigmoid() * peaks).flatten(1)
         score, place = score.topk(torch.sym_min(k, score.shape[1]), dim=1)
