@@ -2,6 +2,9 @@
 
 REFUSED = {
     ("RetinaNet", "ApproxMaxIoU"): "MODEL.OneNet.HEAD FCOS",
+    ("RetinaNet", "GuidedAnchoring"): "MODEL.OneNet.HEAD FCOS",
+    ("CenterNet", "GuidedAnchoring"): "MODEL.OneNet.HEAD FCOS",
+    ("CenterNet", "SAPD"): '"CenterNet" has one level: use "FCOS"',
     ("CenterNet", "YOLOv3"): "MODEL.OneNet.HEAD RetinaNet",
     ("FCOS", "YOLOv3"): "MODEL.OneNet.HEAD RetinaNet",
     ("CenterNet", "CornerNet"): "MODEL.OneNet.HEAD CornerNet",

@@ -5,7 +5,7 @@ import onenet  # noqa: F401  (before anything of Detectron2, which it makes impo
 # isort: split
 from .config import add_assigners_config
 from .dynamic import OTA, PAA, POTO, TAL, OneToFew, SimOTA, YOLOv3
-from .learned import SAPD, AutoAssign, CornerNet, FreeAnchor
+from .learned import SAPD, AutoAssign, CornerNet, FreeAnchor, GuidedAnchoring
 from .static import ATSS, FCOS, ApproxMaxIoU, CenterNet, MaxIoU
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "CenterNet",
     "CornerNet",
     "FreeAnchor",
+    "GuidedAnchoring",
     "MaxIoU",
     "OneToFew",
     "SimOTA",

@@ -119,6 +119,15 @@ def _add_learned_config(assigner: CN) -> None:
     corner.PUSH_WEIGHT = 0.1
     corner.OFFSET_WEIGHT = 1.0
 
+    guided = child(assigner, "GUIDED_ANCHORING")
+    guided.CENTER_RATIO = 0.2  # side of the region where an object is, in sides of the object
+    guided.IGNORE_RATIO = 0.5  # of that which is ignored around it
+    guided.CONFLICTS = "center"  # where regions meet, a centre stays one; "last" object decides
+    guided.LOCATION_WEIGHT = 1.0  # factors of its two losses
+    guided.SHAPE_WEIGHT = 1.0
+    guided.POS_IOU = 0.5  # of a predicted anchor, as for MAX_IOU
+    guided.NEG_IOU = 0.5
+
     sapd = child(assigner, "SAPD")
     sapd.SHRINK = 0.2  # side of the region of positives, in sides of the object
     sapd.SOFT_SELECT = True  # all levels learn, as far as a network says; False = the best one

@@ -1,4 +1,4 @@
-"""The four types that heads, assigners and losses exchange.
+"""The types that heads, assigners and losses exchange.
 
 Letters used throughout the project: B images, R samples (locations or anchors, all levels
 concatenated), G padded ground truths, K classes, P pair slots. Boxes are absolute pixels
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from detectron2.structures import Instances
@@ -17,6 +18,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from .scores import joint_logit
+
+T = TypeVar("T")
 
 NEGATIVE = -1
 IGNORED = -2
@@ -32,7 +35,8 @@ class Priors:
     """What a head knows about its samples before it has seen an image.
 
     Attributes:
-        boxes: (R, 4) float32, the prior box that IoU rules compare with the ground truth.
+        boxes: (R, 4) float32, the prior box that IoU rules compare with the ground truth;
+            (B, R, 4) where those of each image are told by the network, see :class:`GuidedAnchors`.
         points: (R, 2) float32, sample centres (x, y) in pixels.
         stride: (R,) float32, stride of the sample's level in pixels.
         level: (R,) int64, index of the sample's level, finest first.
@@ -54,6 +58,19 @@ class Priors:
 
 
 @dataclass(frozen=True)
+class GuidedAnchors:
+    """Prior boxes that a head predicts from the image.
+
+    Attributes:
+        location: (B, R) logit of an object's middle being there.
+        boxes: (B, R, 4) pixels, with the centres of the head's own prior boxes.
+    """
+
+    location: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
 class Predictions:
     """Raw outputs of a head for a batch, in whatever memory layout the convolution left them.
 
@@ -61,29 +78,28 @@ class Predictions:
         logits: (B, R, K) class logits before the sigmoid.
         boxes: (B, R, 4) decoded boxes, pixels.
         quality: (B, R) centerness or objectness logit, None where the head has no such branch.
+        anchors: from which the boxes were predicted, None where these are the priors.
     """
 
     logits: Tensor
     boxes: Tensor
     quality: Tensor | None = None
+    anchors: GuidedAnchors | None = None
 
     def float(self) -> Predictions:
         """The same predictions in float32, detached from nothing; a no-op without AMP."""
-        return self._each(Tensor.float)
+        return _map_tensors(self, Tensor.float)
 
     def joint(self) -> Predictions:
         """The same scores as class logits alone: those of sigmoid(class) * sigmoid(quality)."""
         if self.quality is None:
             return self
-        return Predictions(joint_logit(self.logits, self.quality[..., None]), self.boxes)
+        joint = joint_logit(self.logits, self.quality[..., None])
+        return replace(self, logits=joint, quality=None)
 
     def detach(self) -> Predictions:
         """The same predictions outside of the autograd graph."""
-        return self._each(Tensor.detach)
-
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Predictions:
-        values = {name: x if x is None else function(x) for name, x in vars(self).items()}
-        return replace(self, **values)
+        return _map_tensors(self, Tensor.detach)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +117,16 @@ class CornerPredictions(Predictions):
 
     offset: Tensor
     embedding: Tensor
+
+
+def _map_tensors(values: T, function: Callable[[Tensor], Tensor]) -> T:
+    """The same structure with a function of each of its tensors."""
+    if values is None:
+        return None
+    if isinstance(values, Tensor):
+        return function(values)
+    changed = {name: _map_tensors(value, function) for name, value in vars(values).items()}
+    return replace(values, **changed)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ def test_a_centre_region_stays_positive(name):
     assert torch.equal(negative, list(regions(CASES[name], conflicts="last"))[1])
 
 
+def test_order_of_objects_does_not_matter():
+    case = CASES["8_crowded"]
+    backwards = {**case, **{key: case[key][::-1].copy() for key in ("gt_boxes", "gt_classes")}}
+    assert all(map(torch.equal, regions(case), regions(backwards)))
+    later = regions(case, conflicts="last"), regions(backwards, conflicts="last")
+    assert not all(map(torch.equal, *later))
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

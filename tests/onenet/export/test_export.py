@@ -10,6 +10,7 @@ import torch
 from assigners import add_assigners_config
 
 # isort: split
+from assigners import add_assigners_config
 from detectron2.modeling import build_model
 from onenet.errors import UserError
 from onenet.export import export_model
@@ -17,6 +18,7 @@ from onenet.export.verify import difference, nonempty
 from onenet.modeling.backbone.resnet import BLOCKS
 from onenet.predict import OnnxPredictor, Predictor
 from onenet.predict.torch_predictor import run_torch
+from torchvision.ops import DeformConv2d
 
 from ...formula import make_image, make_weights
 
@@ -35,6 +37,7 @@ KINDS = {
     "selector": ("FCOS", "SELECTOR.ENABLED", True),
     "max filtering": ("FCOS", "SELECTOR.ENABLED", True, "SELECTOR.MAX_FILTERING", True),
     "auxiliary": ("CenterNet", "AUX.ASSIGNER", "MinCost"),
+    "guided": ("FCOS", "ASSIGNER.NAME", "GuidedAnchoring"),
 }
 
 
@@ -106,8 +109,8 @@ def test_the_file_has_standard_operators_only(exported):
     operators = {node.op_type for node in model.graph.node}
     assert "TopK" in operators and "NonMaxSuppression" not in operators
     assert not [x.name for x in model.graph.initializer if "auxiliary" in x.name]
-    keys = exported.cfg.MODEL.OneNet
-    assert ("DeformConv" in operators) == (keys.DCN and keys.HEAD == "CenterNet")
+    layers = {type(x) for x in exported.model.modules()}
+    assert ("DeformConv" in operators) == (DeformConv2d in layers)
     session = onnxruntime.InferenceSession(str(exported.file))
     (images,) = session.get_inputs()
     assert (images.name, images.type) == ("images", "tensor(uint8)")

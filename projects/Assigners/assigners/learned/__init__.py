@@ -3,6 +3,7 @@
 from .auto_assign import AutoAssign
 from .corner_net import CornerNet
 from .free_anchor import FreeAnchor
+from .guided_anchoring import GuidedAnchoring
 from .sapd import SAPD
 
-__all__ = ["SAPD", "AutoAssign", "CornerNet", "FreeAnchor"]
+__all__ = ["SAPD", "AutoAssign", "CornerNet", "FreeAnchor", "GuidedAnchoring"]

@@ -72,9 +72,9 @@ class ApproxMaxIoU(MaxIoU):
         anchors = len(generator.SIZES[0]) * len(generator.ASPECT_RATIOS[0])
         if cfg.MODEL.OneNet.HEAD == "RetinaNet" and anchors > 1:
             raise ConfigError(
-                "ApproxMaxIoU is for one prior box a location that stands for several shapes, and "
-                f'the "RetinaNet" head has {anchors} that are anchors of their own: set '
-                "MODEL.OneNet.ASSIGNER.NAME MaxIoU, or MODEL.OneNet.HEAD FCOS."
+                f"{cfg.MODEL.OneNet.ASSIGNER.NAME} is for one prior box a location that stands for "
+                f'several shapes, and the "RetinaNet" head has {anchors} that are anchors of their '
+                "own: set MODEL.OneNet.ASSIGNER.NAME MaxIoU, or MODEL.OneNet.HEAD FCOS."
             )
         return rule_settings(cfg, cls.section)
 

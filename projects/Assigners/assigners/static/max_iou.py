@@ -176,11 +176,12 @@ class PairwiseIoU:
         """Prepare the boxes.
 
         Args:
-            boxes: (R, 4), the same for every image.
+            boxes: (R, 4), or (B, R, 4) where they differ between images.
             gt: G ground truths of B images; invalid ones overlap nothing.
             max_pairs: how many pairs a piece has; 0 = by device.
         """
-        self.sides = boxes.t().contiguous()
+        boxes = boxes if boxes.dim() == 2 else boxes[:, None]
+        self.sides = boxes.movedim(-1, 0).contiguous()
         self.area = box_area(boxes)
         gt_boxes = gt.boxes.masked_fill(~gt.valid[..., None], 0)
         self.gt_sides = [side[..., None] for side in gt_boxes.unbind(-1)]
@@ -196,7 +197,7 @@ class PairwiseIoU:
             next piece overwrites both.
         """
         batch, slots, _ = self.gt_area.shape
-        num_samples = len(self.area)
+        num_samples = self.area.shape[-1]
         size = min(self.step, num_samples)
         memory = self.area.new_empty(self.values_per_pair, batch, slots, size)
         for start in range(0, num_samples, self.step):
@@ -206,11 +207,11 @@ class PairwiseIoU:
     def piece(self, part: slice, memory: Tensor) -> tuple[Tensor, Tensor]:
         """IoU of some samples and free memory, both in ``memory`` (values_per_pair, B, G, r)."""
         overlap, other, scratch = memory
-        x1, y1, x2, y2 = self.sides[:, part]
+        x1, y1, x2, y2 = self.sides[..., part]
         gx1, gy1, gx2, gy2 = self.gt_sides
         _extent(x1, x2, gx1, gx2, overlap, scratch)
         overlap.mul_(_extent(y1, y2, gy1, gy2, other, scratch))
-        union = torch.add(self.area[part], self.gt_area, out=other).sub_(overlap)
+        union = torch.add(self.area[..., part], self.gt_area, out=other).sub_(overlap)
         return overlap.div_(union), scratch
 
 

@@ -93,3 +93,10 @@ def paired_boxes(
     # Unused slots compare a target with itself: 0 * NaN would be NaN, also in the gradient.
     boxes = gather_samples(predictions.boxes.float(), assignment.sample)
     return torch.where(assignment.positive[..., None], boxes, target), target
+
+
+def paired_priors(priors: Priors, assignment: Assignment) -> Tensor:
+    """Prior box of each pair, (B, P, 4)."""
+    if priors.boxes.dim() == 3:
+        return gather_samples(priors.boxes, assignment.sample)
+    return priors.boxes[assignment.sample]

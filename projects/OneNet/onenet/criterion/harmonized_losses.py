@@ -10,7 +10,7 @@ from ..assignment.soft_targets import dense_targets
 from ..errors import ConfigError
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
-from .box_losses import paired_boxes
+from .box_losses import paired_boxes, paired_priors
 from .class_loss import binary_cross_entropy
 from .normalizer import mean_of_all
 from .side_losses import offset_difference
@@ -143,7 +143,7 @@ class GHMBoxLoss(Loss):
         normalizer: Tensor,
     ) -> dict[str, Tensor]:
         boxes, targets = paired_boxes(predictions, assignment, gt)
-        difference = offset_difference(boxes, targets, priors.boxes[assignment.sample])
+        difference = offset_difference(boxes, targets, paired_priors(priors, assignment))
         return {"loss_bbox": self.harmonized(difference, assignment.weight[..., None])}
 
     def harmonized(self, difference: Tensor, weight: Tensor) -> Tensor:

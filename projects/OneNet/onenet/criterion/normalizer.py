@@ -16,7 +16,7 @@ from ..structures import Assignment, GroundTruth
 DENOMINATORS_DIFFER = (
     "SOLVER.ACCUMULATE needs one denominator for all losses, and here they differ: use "
     "SOLVER.ACCUMULATE 1, or MODEL.OneNet.NUM_STAGES 1, no auxiliary branch, and another "
-    "ASSIGNER.NAME than AutoAssign and SAPD"
+    "ASSIGNER.NAME than AutoAssign, SAPD and GuidedAnchoring"
 )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..geometry import box_centers, encode_offsets
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
-from .box_losses import paired_boxes
+from .box_losses import paired_boxes, paired_priors
 
 # Offsets are divided by these, so that all four are about as large; as in SSD and R-CNN.
 OFFSET_STDS = (0.1, 0.1, 0.2, 0.2)
@@ -49,7 +49,7 @@ class SideLoss(Loss):
         normalizer: Tensor,
     ) -> dict[str, Tensor]:
         boxes, targets = paired_boxes(predictions, assignment, gt)
-        loss = self.each(boxes, targets, priors.boxes[assignment.sample]).sum(dim=-1)
+        loss = self.each(boxes, targets, paired_priors(priors, assignment)).sum(dim=-1)
         return {self.name: (loss * assignment.weight).sum() * (self.weight / normalizer)}
 
 

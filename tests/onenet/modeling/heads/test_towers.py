@@ -1,7 +1,8 @@
 import pytest
 import torch
 from onenet.modeling.heads import FCOSHead
-from onenet.modeling.heads.towers import build_tower, concat_levels
+from onenet.modeling.heads.priors import concat_levels
+from onenet.modeling.heads.towers import build_tower
 from torch import nn
 
 

@@ -15,7 +15,7 @@ from ...geometry import decode_ltrb
 from ...structures import Priors
 from .branches import branch_options
 from .priors import point_priors
-from .towers import TowerHead, level_strides, tower_config
+from .towers import TowerHead, auxiliary, level_strides, tower_config
 
 
 class Scale(nn.Module):
@@ -76,7 +76,7 @@ class FCOSHead(TowerHead):
             "prior_scale": onenet.PRIOR_SCALE,
         }
         branches = branch_options(
-            cfg, onenet.CONV_CHANNELS, 1, lambda convs: cls(**{**options, "num_convs": convs})
+            cfg, onenet.CONV_CHANNELS, 1, lambda convs: cls(**{**options, **auxiliary(cfg, convs)})
         )
         return {**options, "branches": branches}
 

@@ -1,4 +1,4 @@
-"""Priors of heads that predict at points."""
+"""Priors of heads that predict at points, and the order of samples."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ def level_and_stride(
         torch.full((n,), float(s), device=device) for s, n in zip(strides, sizes, strict=True)
     ]
     return torch.cat(level), torch.cat(stride)
+
+
+def concat_levels(maps: list[Tensor], channels: int) -> Tensor:
+    """Bring the outputs of all levels into the order of the samples.
+
+    The one copy that this costs leaves each channel's row of samples contiguous, whatever memory
+    format the maps have: costs and top-k walk along these rows.
+
+    Args:
+        maps: (B, A * channels, H, W) of each level; channel c of anchor a is ``a * channels + c``.
+        channels: outputs of each sample.
+
+    Returns:
+        (B, channels, R): level by level, row by row, the anchors of a location side by side.
+    """
+    parts = [x.unflatten(1, (-1, channels)).flatten(3).permute(0, 2, 3, 1) for x in maps]
+    return torch.cat(parts, dim=2).flatten(2).contiguous()

@@ -17,7 +17,7 @@ from ...geometry import box_centers
 from ...structures import Priors
 from .branches import branch_options
 from .priors import grid_shapes, level_and_stride
-from .towers import TowerHead, level_strides, tower_config
+from .towers import TowerHead, auxiliary, level_strides, tower_config
 
 
 class RetinaNetHead(TowerHead):
@@ -83,7 +83,7 @@ class RetinaNetHead(TowerHead):
             cfg,
             onenet.CONV_CHANNELS,
             generator.num_anchors[0],
-            lambda convs: cls(**{**options, "num_convs": convs}),
+            lambda convs: cls(**{**options, **auxiliary(cfg, convs)}),
         )
         return {**options, "branches": branches}
 

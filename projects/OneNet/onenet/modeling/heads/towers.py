@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec, get_norm
 from torch import Tensor, nn
 
 from ...errors import ConfigError, choose
-from ...structures import Predictions, Priors
+from ...structures import GuidedAnchors, Predictions, Priors
 from .base import DenseHead, check_strides
 from .branches import BranchOptions
+from .guide import AnchorGuide, without_background
 from .init import check_init, init_scores, prior_init, published_init
+from .priors import concat_levels
 
+GUIDED = "GuidedAnchoring"  # the rule that needs anchors of each image
 NORMS = ("GN", "BN", "SyncBN", "FrozenBN", "")
 
 
@@ -36,6 +39,7 @@ class TowerHead(DenseHead):
         channels: int = 256,
         norm: str = "GN",
         centerness: bool = False,
+        guided: bool = False,
         branches: BranchOptions | None = None,
     ):
         """
@@ -47,6 +51,7 @@ class TowerHead(DenseHead):
             channels: output channels of each of them.
             norm: normalisation after each of them: "GN", "BN", "SyncBN", "FrozenBN" or "" (none).
             centerness: predict a centerness logit of every sample.
+            guided: predict the anchors too, see :class:`AnchorGuide`; for one sample a location.
             branches: what there is beside the main branch; None = nothing.
 
         Raises:
@@ -59,6 +64,7 @@ class TowerHead(DenseHead):
         self.reg_conv_module = build_tower(in_channels, channels, num_convs, norm)
         self.cls_score = nn.Conv2d(channels, num_anchors * num_classes, 3, padding=1)
         self.centerness = nn.Conv2d(channels, num_anchors, 3, padding=1) if centerness else None
+        self.guide = AnchorGuide(channels) if guided else None
 
     def reset_parameters(self, init: str, prior_prob: float, box_layer: nn.Conv2d) -> None:
         """Initialise the head as published, or with near-constant outputs (see ``init.py``)."""
@@ -85,22 +91,36 @@ class TowerHead(DenseHead):
         raise NotImplementedError
 
     def forward(self, features: list[Tensor]) -> tuple[dict[str, Predictions], Priors]:
-        priors = self.locate(features)
-        towers, logits, encodings, quality = [], [], [], []
-        for level, shared in enumerate(features):
-            feature = self.main_input(shared)
-            logits.append(self.cls_score(self.cls_conv_module(feature)))
-            feature = self.reg_conv_module(feature)
-            towers.append(feature)
-            encodings.append(self.regress(feature, level))
-            if self.centerness is not None:
-                quality.append(self.centerness(feature))
-        predictions = Predictions(
-            logits=concat_levels(logits, self.num_classes).transpose(1, 2),
-            boxes=self.decode(concat_levels(encodings, 4).transpose(1, 2).float(), priors),
-            quality=concat_levels(quality, 1)[:, 0] if quality else None,
+        priors, anchors = self.locate(features), None
+        shared = [self.main_input(feature) for feature in features]
+        towers = (
+            [self.cls_conv_module(x) for x in shared],
+            [self.reg_conv_module(x) for x in shared],
         )
-        return self.join(predictions, towers, features), priors
+        if self.guide is not None:
+            towers, anchors = self.guide(*towers, priors)
+        predictions = self.predict(*towers, priors, anchors)
+        return self.join(predictions, towers[1], features), priors
+
+    def predict(
+        self,
+        class_towers: list[Tensor],
+        box_towers: list[Tensor],
+        priors: Priors,
+        anchors: GuidedAnchors | None,
+    ) -> Predictions:
+        """What the output layers make of the towers' features on every level."""
+        logits = [self.cls_score(x) for x in class_towers]
+        logits = concat_levels(logits, self.num_classes).transpose(1, 2)
+        encodings = [self.regress(x, level) for level, x in enumerate(box_towers)]
+        encodings = concat_levels(encodings, 4).transpose(1, 2).float()
+        quality = None
+        if self.centerness is not None:
+            quality = concat_levels([self.centerness(x) for x in box_towers], 1)[:, 0]
+        if anchors is not None:
+            priors = replace(priors, boxes=anchors.boxes.detach())
+            logits = logits if self.training else without_background(logits, anchors)
+        return Predictions(logits, self.decode(encodings, priors), quality, anchors)
 
 
 def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> nn.Sequential:
@@ -113,23 +133,6 @@ def build_tower(in_channels: int, channels: int, num_convs: int, norm: str) -> n
             layers.append(get_norm(norm, channels))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
-
-
-def concat_levels(maps: list[Tensor], channels: int) -> Tensor:
-    """Bring the outputs of all levels into the order of the samples.
-
-    The one copy that this costs leaves each channel's row of samples contiguous, whatever memory
-    format the maps have: costs and top-k walk along these rows.
-
-    Args:
-        maps: (B, A * channels, H, W) of each level; channel c of anchor a is ``a * channels + c``.
-        channels: outputs of each sample.
-
-    Returns:
-        (B, channels, R): level by level, row by row, the anchors of a location side by side.
-    """
-    parts = [x.unflatten(1, (-1, channels)).flatten(3).permute(0, 2, 3, 1) for x in maps]
-    return torch.cat(parts, dim=2).flatten(2).contiguous()
 
 
 def tower_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -157,7 +160,13 @@ def tower_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, A
         "num_convs": onenet.NUM_CONV,
         "channels": onenet.CONV_CHANNELS,
         "centerness": onenet.CENTERNESS,
+        "guided": onenet.ASSIGNER.NAME == GUIDED,
     }
+
+
+def auxiliary(cfg: CfgNode, num_convs: int) -> dict[str, Any]:
+    """In what the constructor arguments of the auxiliary head differ from these."""
+    return {"num_convs": num_convs, "guided": cfg.MODEL.OneNet.AUX.ASSIGNER == GUIDED}
 
 
 def level_strides(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> list[int]:
