@@ -15,7 +15,7 @@ from onenet.structures import Assignment, GuidedAnchors
 
 from ...refused import REFUSED
 from ...waits import waits
-from .assigner_cases import HEADS, LABELS, OBJECTS, config, map_tensors, scene
+from .assigner_cases import HEADS, LABELS, config, map_tensors, scene
 from .test_assigner_contract import DEGENERATE
 
 pytestmark = pytest.mark.numeric

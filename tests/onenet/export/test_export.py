@@ -10,7 +10,6 @@ import torch
 from assigners import add_assigners_config
 
 # isort: split
-from assigners import add_assigners_config
 from detectron2.modeling import build_model
 from onenet.errors import UserError
 from onenet.export import export_model
