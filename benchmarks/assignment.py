@@ -4,13 +4,13 @@ r"""Time and peak memory of the assigners, beside mmdetection and loops like the
 
 Two images of 800 x 1344 pixels, 20 and 100 ground truths each. MaxIoU, ATSS and FCOS run on the
 five levels of a feature pyramid (R = 22400 with one prior a location, 201600 with nine), CenterNet
-on one level of stride 4 with the 80 classes of COCO (R = 67200); OTA, PAA and YOLOv3 on the five
-levels with random predictions of 80 classes.
+on one level of stride 4 with the 80 classes of COCO (R = 67200); TAL, SimOTA, OTA, PAA and YOLOv3
+on the five levels with random predictions of 80 classes.
 
 The columns of mmdetection need its 3.3.0, without compiled operators, in a folder of its own:
 
     pip install --no-deps --target FOLDER mmdet==3.3.0 mmengine==0.10.7 mmcv-lite==2.1.0 \
-        addict terminaltables yapf platformdirs shapely
+        addict terminaltables yapf platformdirs shapely rich markdown-it-py mdurl pygments
     PYTHONPATH=FOLDER python benchmarks/assignment.py
 
 On a GPU every assigner is also run once with PyTorch's synchronisation check set to raise.
@@ -134,14 +134,26 @@ def dynamic_benchmarks(
 ) -> Iterator[tuple[str, Function, dict[str, Function]]]:
     """The same of rules that look at predictions: boxes are the priors, but for some noise."""
     generator = torch.Generator().manual_seed(0)
-    shape = IMAGES, len(priors)
-    noise = torch.randn(*shape, 4, generator=generator).to(priors.boxes.device)
-    logits = torch.randn(*shape, NUM_CLASSES, generator=generator).to(noise.device) - 3
-    predictions = Predictions(logits, priors.boxes + noise * priors.stride[:, None])
+    noise = torch.randn(IMAGES, len(priors), 4, generator=generator).to(priors.boxes.device)
+    logits = torch.randn(IMAGES, NUM_CLASSES, len(priors), generator=generator).to(noise.device) - 3
+    boxes = priors.boxes + noise * priors.stride[:, None]
+    # The layouts of the heads: here a row of samples is contiguous, there one of classes.
+    predictions = Predictions(logits.transpose(1, 2), boxes)
+    other_layout = Predictions(predictions.logits.contiguous(), boxes)
+
+    def ours(assigner: Assigner) -> Function:
+        return partial(assigner, priors, predictions, gt)
+
+    mmdet, theirs = mmdet_assigners(), {"TAL": {}, "SimOTA": {}}
+    if mmdet is not None:
+        references = {"TAL": mmdet.TaskAlignedAssigner(topk=13), "SimOTA": mmdet.SimOTAAssigner()}
+        for name, reference in references.items():
+            theirs[name]["mmdet"] = mmdet_call(reference, priors, gt, predictions=other_layout)
+    yield "TAL", ours(assigners.TAL(**assigners.dynamic.tal.PRESETS["tood"])), theirs["TAL"]
+    yield "SimOTA", ours(assigners.SimOTA()), theirs["SimOTA"]
     for name, loop in {"OTA": ota_loop, "PAA": paa_loop, "YOLOv3": yolov3_loop}.items():
-        assigner, arguments = getattr(assigners, name)(), (priors, predictions, gt)
-        theirs = {"image loop": partial(loop, *arguments)}
-        yield name, partial(assigner, *arguments), theirs
+        theirs = {"image loop": partial(loop, priors, other_layout, gt)}
+        yield name, ours(getattr(assigners, name)()), theirs
 
 
 def check_no_synchronisation(function: Function) -> None:

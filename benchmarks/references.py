@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from onenet import GroundTruth, Priors
+from onenet import GroundTruth, Predictions, Priors
 
 
 def mmdet_assigners() -> types.ModuleType | None:
@@ -32,7 +32,11 @@ def mmdet_assigners() -> types.ModuleType | None:
 
 
 def mmdet_call(
-    assigner, priors: Priors, gt: GroundTruth, levels: bool = False
+    assigner,
+    priors: Priors,
+    gt: GroundTruth,
+    levels: bool = False,
+    predictions: Predictions | None = None,
 ) -> Callable[[], list]:
     """A call of an mmdet assigner for each image, as the heads of mmdet do it.
 
@@ -41,6 +45,7 @@ def mmdet_call(
         priors: the samples.
         gt: without invalid slots.
         levels: whether the assigner asks for the number of priors of each level.
+        predictions: for an assigner that looks at them; their scores are made in the call, as ours.
     """
     from mmengine.structures import InstanceData
 
@@ -50,7 +55,17 @@ def mmdet_call(
         InstanceData(bboxes=boxes, labels=labels)
         for boxes, labels in zip(gt.boxes, gt.labels, strict=True)
     ]
-    return lambda: [assigner.assign(candidates, *sizes, image) for image in images]
+    if predictions is None:
+        return lambda: [assigner.assign(candidates, *sizes, image) for image in images]
+    points = torch.cat([priors.points, priors.stride[:, None].expand(-1, 2)], dim=1)
+    where = points if type(assigner).__name__ == "SimOTAAssigner" else priors.boxes
+
+    def assign() -> list:
+        outputs = zip(predictions.logits, predictions.boxes, strict=True)
+        found = [InstanceData(priors=where, scores=x.sigmoid(), bboxes=y) for x, y in outputs]
+        return [assigner.assign(*pair) for pair in zip(found, images, strict=True)]
+
+    return assign
 
 
 def fcos_loop(

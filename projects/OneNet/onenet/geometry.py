@@ -103,7 +103,7 @@ def elementwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
         (...) in [0, 1]; 0 for two boxes without area.
     """
     intersection = _extent_of_overlap(boxes, others, 0) * _extent_of_overlap(boxes, others, 1)
-    union = box_area(boxes) + box_area(others) - intersection
+    union = (box_area(boxes) + box_area(others)).sub_(intersection)
     return intersection / union.clamp(min=MIN_AREA)
 
 
@@ -167,7 +167,7 @@ def _diagonal_angle(boxes: Tensor) -> Tensor:
 def _extent_of_overlap(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
     """Along one axis, at least 0."""
     high = torch.minimum(boxes[..., axis + 2], others[..., axis + 2])
-    return (high - torch.maximum(boxes[..., axis], others[..., axis])).clamp(min=0)
+    return high.sub_(torch.maximum(boxes[..., axis], others[..., axis])).clamp(min=0)
 
 
 def depth_inside(points: Tensor, boxes: Tensor) -> Tensor:

@@ -179,16 +179,21 @@ class TAL(Assigner):
         return self.overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)
 
     def _metric(self, score: Tensor, overlap: Tensor) -> Tensor:
-        return score.pow(self.alpha).mul_(overlap.pow(self.beta)).nan_to_num_(0)
+        return score.pow(self.alpha).mul_(_power(overlap, self.beta)).nan_to_num_(0)
 
     def _own_metric(
         self, predictions: Predictions, gt: GroundTruth, index: Tensor, positive: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Overlap and metric (B, R) of positive samples with ground truth ``index``, else 0."""
         overlap = self._overlap(predictions.boxes, gather_samples(gt.boxes, index)) * positive
-        labels = gt.labels.gather(1, index)
-        score = detection_scores(predictions).gather(2, labels[..., None])[..., 0]
-        return overlap, self._metric(score, overlap)
+        labels = gt.labels.gather(1, index)[..., None]
+        labelled = replace(predictions, logits=predictions.logits.gather(2, labels))
+        return overlap, self._metric(detection_scores(labelled)[..., 0], overlap)
+
+
+def _power(values: Tensor, exponent: float) -> Tensor:
+    """``values ** exponent``; the usual 6 is several times faster by multiplication."""
+    return values.pow(3).square_() if exponent == 6 else values.pow(exponent)
 
 
 def _largest(values: Tensor, index: Tensor, slots: int) -> Tensor:

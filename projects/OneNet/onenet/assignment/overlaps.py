@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..geometry import elementwise_iou
 from ..structures import GroundTruth
-from .pieces import piece_size
+from .pieces import in_rows, piece_size
 
 
 def largest_iou(boxes: Tensor, gt: GroundTruth, max_pairs: int = 0) -> Tensor:
@@ -25,6 +25,6 @@ def largest_iou(boxes: Tensor, gt: GroundTruth, max_pairs: int = 0) -> Tensor:
     valid = gt.valid[..., None]
     largest = [
         elementwise_iou(piece[:, None], gt.boxes[:, :, None]).nan_to_num_(0).mul_(valid).amax(dim=1)
-        for piece in boxes.split(step, dim=1)
+        for piece in map(in_rows, boxes.split(step, dim=1))
     ]
     return torch.cat(largest, dim=1)

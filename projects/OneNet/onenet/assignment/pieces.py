@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from ..errors import ConfigError
 from ..structures import GroundTruth, Predictions, Priors
@@ -70,7 +71,12 @@ def pieces(
     quality = [None] * len(logits)
     if predictions.quality is not None:
         quality = predictions.quality.split(step, dim=1)
-    predicted = zip(logits, boxes, quality, strict=True)
+    predicted = zip(logits, map(in_rows, boxes), quality, strict=True)
     for index, (part, values) in enumerate(zip(parts, predicted, strict=True)):
         part = replace(priors, **dict(zip(fields, part, strict=True)))
         yield index * step, part, Predictions(*values)
+
+
+def in_rows(boxes: Tensor) -> Tensor:
+    """The same boxes (..., R, 4) with each of their sides contiguous: rules walk along samples."""
+    return boxes.mT.contiguous().mT
