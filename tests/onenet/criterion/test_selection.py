@@ -16,7 +16,7 @@ def test_loss_by_hand():
     predictions = Predictions(logits, torch.zeros(1, 2, 4), selection)
     arguments = None, predictions, assignment, None, torch.tensor(2.0)
     loss = SelectionLoss()(*arguments)["loss_selection"]
-    expected = (-math.log(0.8**2) - 0.5 * math.log(1 - 0.6**2)) / 2
+    expected = (-math.log(0.8) - 0.5**2 * math.log(1 - 0.6)) / 2
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..assignment import IgnoreRegions, build_assigner
-from ..scores import joint_logit
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
 from .class_loss import binary_cross_entropy
@@ -37,10 +36,8 @@ class SelectorCriterion(Criterion):
 class SelectionLoss(Loss):
     """``loss_selection``: whether a sample is the one that keeps its score.
 
-    Cross-entropy, of a negative weighted by its best class score: the selection has nothing to say
-    where no class has a score. What it compares with the target is the square of the selection
-    score, which so becomes the root of a probability. The plain probability, being lowest where the
-    class score is low too, would say twice that an object is unsure, and put it behind mistakes.
+    Cross-entropy, of a negative weighted by the square of its best class score: the selection has
+    little to say where classes hardly score, and nothing where they do not.
     """
 
     def forward(
@@ -51,10 +48,9 @@ class SelectionLoss(Loss):
         gt: GroundTruth,
         normalizer: Tensor,
     ) -> dict[str, Tensor]:
-        logits = joint_logit(predictions.quality, predictions.quality)
         positive = assignment.positive_samples()
-        weight = predictions.logits.amax(dim=-1).sigmoid().masked_fill(positive, 1)
+        weight = predictions.logits.amax(dim=-1).sigmoid().square().masked_fill(positive, 1)
         if assignment.cls_weight is not None:
             weight = weight * assignment.cls_weight.amax(dim=-1)
-        loss = (weight.detach() * binary_cross_entropy(logits, positive.float())).sum()
-        return {"loss_selection": loss / normalizer}
+        loss = binary_cross_entropy(predictions.quality, positive.float())
+        return {"loss_selection": (weight.detach() * loss).sum() / normalizer}

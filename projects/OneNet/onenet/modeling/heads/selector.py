@@ -38,12 +38,11 @@ class Selector(nn.Module):
         """
         super().__init__()
         self.num_anchors = num_anchors
-        width = channels // 2
         relations = num_anchors * (1 + 2 * len(OVERLAPS))
-        self.features = nn.Conv2d(channels, width, 1)
-        self.relations = nn.Conv2d(relations, width, 3, padding=1, bias=False)
-        self.filtering = MaxFiltering(width) if max_filtering else None
-        self.output = nn.Conv2d(width, num_anchors, 3, padding=1)
+        self.features = nn.Conv2d(channels, channels, 1)
+        self.relations = nn.Conv2d(relations, channels, 3, padding=1, bias=False)
+        self.filtering = MaxFiltering(channels) if max_filtering else None
+        self.output = nn.Conv2d(channels, num_anchors, 3, padding=1)
         self.shortcut = nn.Conv2d(relations, num_anchors, 3, padding=1, bias=False)
         for layer in (self.features, self.relations):
             weight_init.c2_msra_fill(layer)
