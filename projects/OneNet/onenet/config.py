@@ -164,8 +164,10 @@ def _add_timm_config(timm: CN) -> None:
     # new: for MODEL.BACKBONE.NAME build_timm_backbone and build_timm_fpn_backbone.
     timm.NAME = "mobilenetv3_small_100"  # any that timm has with features_only
     timm.OUT_FEATURES = ["res2", "res3", "res4", "res5"]  # res<n>: of stride 2^n
-    # A local file of timm's weights, read where MODEL.WEIGHTS is empty; never downloaded.
+    # A local file of timm's weights, or package:efficientnet-lite0 (lite1, lite2); read where
+    # MODEL.WEIGHTS is empty, and never downloaded.
     timm.WEIGHTS = ""
+    timm.FREEZE_BN = False  # batch norms stay as they begin, statistics and weights
 
 
 def child(parent: CN, name: str) -> CN:

@@ -40,9 +40,8 @@ _OF_OTHERS = "PROPOSAL_GENERATOR RPN ROI_HEADS ROI_BOX_HEAD ROI_BOX_CASCADE_HEAD
 _OF_OTHERS += "ROI_KEYPOINT_HEAD SEM_SEG_HEAD PANOPTIC_FPN RETINANET"
 _READ = ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", "MODEL.RETINANET.NMS_THRESH_TEST")  # for NMS
 _WITHOUT_FPN = ("build_resnet_backbone", "build_basic_resnet_backbone", "build_timm_backbone")
-_TRAINED_WHOLE = tuple(
-    f"build_{kind}{fpn}_backbone" for kind in ("basic_resnet", "timm") for fpn in ("", "_fpn")
-)
+_BASIC_RESNETS = ("build_basic_resnet_backbone", "build_basic_resnet_fpn_backbone")
+_OF_TIMM = ("build_timm_backbone", "build_timm_fpn_backbone")
 
 UNREAD = (
     Rule(
@@ -54,7 +53,16 @@ UNREAD = (
     Rule(
         ("MODEL.BACKBONE.FREEZE_AT",),
         "this backbone is trained whole",
-        lambda cfg: cfg.MODEL.BACKBONE.NAME in _TRAINED_WHOLE and cfg.MODEL.BACKBONE.FREEZE_AT > 0,
+        lambda cfg: cfg.MODEL.BACKBONE.NAME in _BASIC_RESNETS and cfg.MODEL.BACKBONE.FREEZE_AT > 0,
+    ),
+    Rule(
+        ("MODEL.BACKBONE.FREEZE_AT",),
+        "without MODEL.TIMM.WEIGHTS the backbone is trained whole",
+        lambda cfg: (
+            cfg.MODEL.BACKBONE.NAME in _OF_TIMM
+            and not cfg.MODEL.TIMM.WEIGHTS
+            and cfg.MODEL.BACKBONE.FREEZE_AT > 0
+        ),
     ),
     Rule(("MODEL.FPN",), "there is no FPN", lambda cfg: cfg.MODEL.BACKBONE.NAME in _WITHOUT_FPN),
     Rule(("INPUT.MASK_FORMAT",), "masks are not read"),
