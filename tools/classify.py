@@ -36,7 +36,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="FILE")
     parser.add_argument("--top", type=at_least(1), default=5, metavar="N", help="default: 5")
     parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="override the config"
+        "--opts",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="KEY VALUE",
+        help="override the config",
     )
     return parser.parse_args(argv)
 

@@ -57,14 +57,19 @@ def test_what_nothing_reads_is_told(key, value):
         ("MODEL.RETINANET.NMS_THRESH_TEST", "0.6"),
         ("MODEL.RETINANET.NUM_CLASSES", "3", "MODEL.META_ARCHITECTURE", "RetinaNet"),
         ("MODEL.BACKBONE.FREEZE_AT", "4"),
+        (
+            *("MODEL.BACKBONE.FREEZE_AT", "4", "MODEL.BACKBONE.NAME", "build_timm_backbone"),
+            *("MODEL.TIMM.WEIGHTS", "timm.pth"),
+        ),
     ],
 )
 def test_what_is_read_is_not(options):
     assert unread_keys(setup_cfg(opts=[*ONENET, *options])) == []
 
 
-def test_a_backbone_that_freezes_nothing():
-    backbone = ("MODEL.BACKBONE.NAME", "build_timm_backbone")
+@pytest.mark.parametrize("kind", ["timm", "basic_resnet", "timm_fpn"])
+def test_a_backbone_that_freezes_nothing(kind):
+    backbone = ("MODEL.BACKBONE.NAME", f"build_{kind}_backbone")
     cfg = setup_cfg(opts=[*ONENET, *backbone, "MODEL.BACKBONE.FREEZE_AT", "3"])
     assert unread_keys(cfg)[0].startswith("MODEL.BACKBONE.FREEZE_AT 3 ")
 

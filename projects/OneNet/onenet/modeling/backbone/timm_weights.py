@@ -110,13 +110,13 @@ def check_images(cfg: CfgNode) -> None:
         known = PACKAGES[source]
         differences = _differences(cfg, known.mean, known.std)
         if differences:
-            raise ConfigError(f'{KEY} "{source}" was trained on other images: {differences}')
+            raise ConfigError(f'{KEY} "{source}" wants other images: {differences}')
         return
     known = timm.get_pretrained_cfg(cfg.MODEL.TIMM.NAME)
     differences = _differences(cfg, *([255 * x for x in of] for of in (known.mean, known.std)))
     if differences:
         logger.warning(
-            '%s "%s": timm trains %s on other images: %s.',
+            '%s "%s": timm knows %s with other images: %s.',
             KEY, source, cfg.MODEL.TIMM.NAME, differences,
         )  # fmt: skip
 
