@@ -69,6 +69,20 @@ def test_training_samples_are_drawn(run, two_images, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
+def test_augmentation_is_shown(run, two_images, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    keys = ["INPUT.RANDOM_FLIP", "none", "INPUT.RANDOM_COLOR", "0.5", "INPUT.RANDOM_TURN", "True"]
+    for name, options in (("plain", keys[:2]), ("augmented", keys)):
+        arguments = ["--config-file", config, "--output-dir", tmp_path / name, "--max-images", 8]
+        run(*arguments, *options)
+    kinds = {
+        name: len({path.read_bytes() for path in (tmp_path / name).iterdir()})
+        for name in ("plain", "augmented")
+    }
+    assert kinds == {"plain": 2, "augmented": 8}
+
+
 def test_the_config_that_a_run_has_saved_is_read(run, two_images, tmp_path):
     """It has the keys of all packages."""
     config = tmp_path / "config.yaml"

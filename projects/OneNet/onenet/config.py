@@ -33,6 +33,10 @@ def add_onenet_config(cfg: CN) -> None:
     # new: all images of a batch are resized to one of MIN_SIZE_TRAIN, so that none is padded to
     # another's size
     cfg.INPUT.ONE_SIZE_PER_BATCH = False
+    # new: augmentation beside CROP and RANDOM_FLIP, which also takes "both"
+    cfg.INPUT.RANDOM_TURN = False  # by 0, 90, 180 or 270 degrees
+    cfg.INPUT.RANDOM_SCALE = [1.0, 1.0]  # smallest and largest factor; an image keeps its size
+    cfg.INPUT.RANDOM_COLOR = 0.0  # brightness, contrast, saturation: each by a factor 1 -+ this
     # new: model_best.pth has the weights with which it was highest; "" = there is no such file
     cfg.TEST.BEST_METRIC = "bbox/AP"
     # new: training images whose assignment each evaluation describes (dynamics/...); 0 = none

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.structures import BoxMode
 from detectron2.utils.env import seed_all_rng
+from onenet.config import add_onenet_config
 from onenet.data import OneNetDatasetMapper
 from onenet.errors import UserError
 from onenet.predict import BasePredictor, ModelCard
@@ -31,8 +32,14 @@ def sample(tmp_path):
     }  # fmt: skip
 
 
-def make_mapper(*options, is_train=True):
+def onenet_cfg():
     cfg = get_cfg()
+    add_onenet_config(cfg)
+    return cfg
+
+
+def make_mapper(*options, is_train=True):
+    cfg = onenet_cfg()
     cfg.merge_from_list(["INPUT.MIN_SIZE_TRAIN", (80,), "INPUT.MIN_SIZE_TEST", 160, *options])
     return OneNetDatasetMapper(cfg, is_train=is_train)
 
@@ -218,7 +225,7 @@ def test_ignore_regions_are_augmented_and_kept_apart(sample):
     sample["annotations"].insert(0, region)
     dropped = make_mapper("INPUT.RANDOM_FLIP", "none")(sample)
     assert "ignore_boxes" not in dropped
-    cfg = get_cfg()
+    cfg = onenet_cfg()
     cfg.merge_from_list(["INPUT.MIN_SIZE_TRAIN", (160,), "INPUT.RANDOM_FLIP", "none"])
     kept = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=True)(sample)
     assert kept["ignore_boxes"].tolist() == [[140, 20, 220, 100]]
@@ -228,7 +235,7 @@ def test_ignore_regions_are_augmented_and_kept_apart(sample):
 
 
 def test_images_without_ignore_regions_or_objects(sample):
-    cfg = get_cfg()
+    cfg = onenet_cfg()
     mapper = OneNetDatasetMapper(cfg, is_train=True, ignore_regions=True)
     assert mapper(sample)["ignore_boxes"].shape == (0, 4)
     empty = mapper({**sample, "annotations": []})

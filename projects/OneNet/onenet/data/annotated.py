@@ -6,7 +6,8 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MapDataset
 
-from .mapper import OneNetDatasetMapper, build_augmentations
+from .augmentation import build_augmentations
+from .mapper import OneNetDatasetMapper
 from .records import load_records
 
 

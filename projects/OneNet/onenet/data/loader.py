@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ConfigError, UserError, choose
+from .augmentation import check_augmentation
 from .classes import check_labels
 from .mapper import OneNetDatasetMapper
 from .records import load_records
@@ -93,10 +94,12 @@ def check_loader(cfg: CfgNode) -> None:
     """Check the keys for the order and the sizes of training images.
 
     Raises:
-        ConfigError: there is no such ``DATALOADER.SAMPLER_TRAIN``, or one size for each batch is
-            asked for, of a range instead of a list.
+        ConfigError: there is no such ``DATALOADER.SAMPLER_TRAIN``, one size for each batch is
+            asked for, of a range instead of a list, or see
+            :func:`~onenet.data.augmentation.check_augmentation`.
     """
     choose("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
+    check_augmentation(cfg)
     sampling = cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
     if cfg.INPUT.ONE_SIZE_PER_BATCH and sampling != "choice":
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""From a dataset dict to a training sample, with the official crop augmentation."""
+"""From a dataset dict to a training sample."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from detectron2.utils.file_io import PathManager
 
 from ..errors import UserError
 from ..images import decode_image
+from .augmentation import build_augmentations
 
 logger = logging.getLogger(__name__)
 
-CROP_PROBABILITY = 0.5
-CROP_SHORT_EDGES = (400, 500, 600)  # as in DETR, from where the official recipe has it
 BOX_KEYS = ("bbox", "bbox_mode", "category_id")
 
 
 class OneNetDatasetMapper:
-    """Maps a dataset dict of Detectron2 to a sample, with the augmentations of the official recipe.
+    """Maps a dataset dict of Detectron2 to a sample, augmented as ``INPUT`` asks for.
 
     Unlike Detectron2's mapper it reads images as the predictors do, and of annotations only the
-    boxes. Reads of ``INPUT``: the stock keys of size, flip and format, and ``CROP``. Where
-    that is enabled, every other training image, at random, is resized and cropped first.
+    boxes. :func:`.augmentation.build_augmentations` tells the keys of ``INPUT`` and their order.
 
     With ``ignore_regions``, training samples have ``ignore_boxes`` (n, 4) float32, the boxes
     annotated as ``iscrowd``, in pixels of the sample; otherwise those are left out.
@@ -116,17 +114,3 @@ def to_instances(
     return detection_utils.filter_empty_instances(
         detection_utils.annotations_to_instances(transformed, size)
     )
-
-
-def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
-    """The stock augmentations, preceded by the crop where ``INPUT.CROP.ENABLED`` says so."""
-    augmentations = detection_utils.build_augmentation(cfg, is_train)
-    if is_train and cfg.INPUT.CROP.ENABLED:
-        crop = T.AugmentationList(
-            [
-                T.ResizeShortestEdge(CROP_SHORT_EDGES, sample_style="choice"),
-                T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE),
-            ]
-        )
-        augmentations.insert(0, T.RandomApply(crop, prob=CROP_PROBABILITY))
-    return augmentations
