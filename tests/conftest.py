@@ -11,7 +11,8 @@ import pytest
 @pytest.fixture(scope="session")
 def few_digits(tmp_path_factory):
     """A folder for DETECTRON2_DATASETS that holds digits_{train,val}, cut down to a few scenes."""
-    from onenet.data.digits.build import SPECS, STAMP, fingerprint, write_digits
+    from onenet.data.digits.build import SPECS, fingerprint, write_digits
+    from onenet.data.made import STAMP
 
     root, spec = tmp_path_factory.mktemp("datasets"), SPECS[0]
     folder = spec.folder(root)

@@ -1,5 +1,5 @@
 import pytest
-from onenet.files import complete_file, write_text
+from onenet.files import complete_file, complete_folder, write_text
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -30,3 +30,19 @@ def test_what_a_killed_program_left_is_not_taken_for_the_file(tmp_path):
     with complete_file(tmp_path / "film.mp4"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "data [1]"
+    with complete_folder(path) as new:
+        (new / "a").touch()
+        assert not path.exists()
+    with pytest.raises(KeyError), complete_folder(path) as new:
+        (new / "half").touch()
+        raise KeyError
+    assert [file.name for file in path.iterdir()] == ["a"]
+    (tmp_path / ".data [1].killed").mkdir()
+    with complete_folder(path) as new:
+        (new / "b").touch()
+    assert [file.name for file in path.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [path]

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from .digits.build import SPECS, datasets_root, ensure_digits
+from .digits.build import SPECS, ensure_digits
+from .made import datasets_root
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from ..errors import ConfigError, UserError, nearest
-from .digits.build import datasets_root
+from .made import datasets_root
 
 # What to do about a missing dataset, where its metadata has no "remedy" of its own.
 DEFAULT_REMEDY = (

@@ -7,8 +7,9 @@ from functools import partial
 
 from .catalog import register_unless_taken
 from .coco.records import load_coco_boxes
-from .digits.build import SPECS, DigitsSpec, datasets_root, ensure_digits
+from .digits.build import SPECS, DigitsSpec, ensure_digits
 from .digits.glyphs import CLASS_NAMES
+from .made import datasets_root
 
 
 def register_digits(root: str | os.PathLike | None = None) -> None:

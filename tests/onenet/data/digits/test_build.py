@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from onenet.data.digits import build
-from onenet.data.digits.build import SPECS, datasets_root, ensure_digits
+from onenet.data.digits.build import SPECS, ensure_digits
 from onenet.data.digits.glyphs import load_pool
 from onenet.data.digits.scenes import compose_scene
+from onenet.data.made import datasets_root
 from onenet.errors import UserError
 from pycocotools.coco import COCO
 

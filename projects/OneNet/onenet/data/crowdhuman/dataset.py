@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..catalog import register_unless_taken
 from ..coco.records import load_coco_boxes
-from ..digits.build import datasets_root
+from ..made import datasets_root
 from .odgt import PERSON
 
 SPLITS = ("train", "val")

@@ -1,28 +1,21 @@
-"""Write the digit scenes as COCO datasets: once, atomically, and again in a newer version."""
+"""Write the digit scenes as COCO datasets."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
 import cv2
 import numpy as np
-from iopath.common.file_io import file_lock
 from tqdm import tqdm
 
-from ...errors import UserError
+from ..made import datasets_root, ensure_made
 from .glyphs import CLASS_NAMES, load_pool
 from .scenes import CROWD, DIGITS, Digit, SceneStyle, compose_scene
 
-logger = logging.getLogger(__name__)
-
 VERSION = 1  # of what the generator draws; a test has the content of each version
-STAMP = "generator.txt"
 FIRST_SEED = {"train": 0, "val": 1_000_000}  # scene i of a split is drawn from seed + i
 
 
@@ -59,22 +52,13 @@ SPECS = (
 )
 
 
-def datasets_root() -> Path:
-    """Where Detectron2 looks for datasets: ``$DETECTRON2_DATASETS``, else ``datasets``."""
-    return Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser()
-
-
 def fingerprint(spec: DigitsSpec) -> str:
     """Changes with :data:`VERSION` and with ``spec``; stored beside the data."""
     return f"{spec!r}\nversion {VERSION}\n"
 
 
 def ensure_digits(root: str | os.PathLike | None = None, spec: DigitsSpec = SPECS[0]) -> Path:
-    """Make a digits dataset unless an up-to-date one is there.
-
-    Any number of processes may call this at the same time: one makes the data, the others wait
-    for it. A process that is killed leaves the dataset as it was, and its scratch folder is
-    removed by the next call.
+    """Make a digits dataset unless an up-to-date one is there; see :func:`ensure_made`.
 
     Args:
         root: folder of all datasets; ``datasets_root()`` by default.
@@ -86,51 +70,8 @@ def ensure_digits(root: str | os.PathLike | None = None, spec: DigitsSpec = SPEC
     Raises:
         UserError: ``root`` cannot be written, or the folder holds data of somebody else.
     """
-    root = datasets_root() if root is None else Path(root)
-    target, stamp = spec.folder(root), fingerprint(spec)
-    if _is_current(target, stamp):
-        return target
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with file_lock(str(target)):
-            if not _is_current(target, stamp):
-                _remake(target, spec, stamp)
-    except OSError as error:
-        raise UserError(
-            f'cannot make the dataset "{spec.name}" in "{root}": {error}; '
-            "set DETECTRON2_DATASETS to a folder that can be written"
-        ) from error
-    return target
-
-
-def _is_current(target: Path, stamp: str) -> bool:
-    try:
-        return (target / STAMP).read_text() == stamp
-    except OSError:  # nothing there, or nothing that can be read
-        return False
-
-
-def _remake(target: Path, spec: DigitsSpec, stamp: str) -> None:
-    """Build beside ``target`` and move it there in one step. The caller holds the lock."""
-    if target.exists() and not (target / STAMP).exists():
-        raise UserError(
-            f'"{target}" is in the way of the dataset "{spec.name}" and was not made by this '
-            "program: move it, or set DETECTRON2_DATASETS to another folder"
-        )
-    prefix = f".{target.name}."
-    for stale in target.parent.glob(f"{prefix}*"):
-        shutil.rmtree(stale)
-    scratch = Path(mkdtemp(prefix=prefix, dir=target.parent))
-    try:
-        logger.info("Making the dataset %s in %s (once, less than a minute).", spec.name, target)
-        new = scratch / "new"
-        write_digits(new, spec)
-        (new / STAMP).write_text(stamp)
-        if target.exists():
-            target.rename(scratch / "outdated")
-        new.rename(target)
-    finally:
-        shutil.rmtree(scratch)
+    target = spec.folder(datasets_root() if root is None else root)
+    return ensure_made(target, fingerprint(spec), lambda new: write_digits(new, spec))
 
 
 def write_digits(folder: Path, spec: DigitsSpec) -> None:
