@@ -54,7 +54,9 @@ def decode_image(data: bytes) -> Image.Image:
             "damaged, or not an image that Pillow can read: save it as PNG or JPEG"
         ) from None
     except Image.DecompressionBombError as error:
-        raise UserError(f"{error}: cut it up, or raise PIL.Image.MAX_IMAGE_PIXELS") from None
+        raise UserError(
+            f"{error}: cut it up (tools/tile_dataset.py), or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
     except Exception as error:  # what Pillow raises on damaged content has no common base
         raise UserError(f"the image is truncated or damaged ({error})") from None
     with suppress(Exception):  # a broken EXIF block tells no orientation, and the pixels are whole

@@ -37,9 +37,13 @@ def load_coco_boxes(json_file: str, image_root: str, name: str) -> list[dict[str
         UserError: the catalog has other classes.
     """
     content = read_coco_file(PathManager.get_local_path(json_file))
-    classes = category_names(content)
-    tell_classes(name, classes)
-    labels = {id_: label for label, id_ in enumerate(classes)}
+    tell_classes(name, category_names(content))
+    return to_records(content, image_root)
+
+
+def to_records(content: dict[str, list[dict[str, Any]]], image_root: str) -> list[dict[str, Any]]:
+    """The records that :func:`load_coco_boxes` returns, of what ``read_coco_file`` has read."""
+    labels = {id_: label for label, id_ in enumerate(category_names(content))}
     annotations = defaultdict(list)
     for one in content["annotations"]:
         annotations[one["image_id"]].append(_annotation(one, labels))
