@@ -17,6 +17,8 @@ from .crowdhuman.dataset import register_crowdhuman
 from .digits.build import ensure_digits
 from .loader import build_test_loader, build_train_loader
 from .mapper import OneNetDatasetMapper
+from .photographs.build import ensure_trees
+from .photographs.register import register_trees
 from .pictures import check_pictures
 from .records import load_records, read_records
 
@@ -34,13 +36,16 @@ __all__ = [
     "class_names",
     "count_classes",
     "ensure_digits",
+    "ensure_trees",
     "load_records",
     "read_records",
     "register_crowdhuman",
     "register_datasets",
     "register_digits",
+    "register_trees",
     "told_names",
 ]
 
 register_digits()
 register_crowdhuman()
+register_trees()

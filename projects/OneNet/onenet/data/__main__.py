@@ -1,4 +1,4 @@
-"""Make the digits datasets: ``python -m onenet.data [--output DIR]``."""
+"""Make the datasets of this package: ``python -m onenet.data [--output DIR] [--only NAME]``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from ..errors import UserError
 from .digits.build import SPECS, ensure_digits
 from .made import datasets_root
+from .photographs.build import NAME as TREES
+from .photographs.build import ensure_trees
 
 
 def main() -> None:
@@ -23,13 +25,15 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=[spec.name for spec in SPECS],
-        help="make this one (default: all of them)",
+        choices=[*(spec.name for spec in SPECS), TREES],
+        help=f"make this one (default: all but {TREES}, whose photographs need a package)",
     )
     args = parser.parse_args()
     for spec in SPECS:
         if args.only in (None, spec.name):
             print(ensure_digits(args.output, spec))
+    if args.only == TREES:
+        print(ensure_trees(args.output))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Photographs of forests from the air, which an optional package ships."""
