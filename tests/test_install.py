@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+from onenet.data.photographs.package import REQUIREMENT
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,10 @@ def test_requirements_have_bounds_and_no_address(arguments):
     for requirement in requirements(arguments):
         assert requirement.url is None
         assert requirement.specifier, f"{requirement} has no bound"
+
+
+def test_the_message_without_photographs_asks_for_the_bound_of_the_extra(arguments):
+    assert arguments["extras_require"]["photographs"] == [REQUIREMENT]
 
 
 def test_detectron2_is_left_to_the_user(arguments):
