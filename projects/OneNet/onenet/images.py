@@ -16,7 +16,7 @@ _WHITE_IS_ZERO = 0  # a value of TIFF's tag PhotometricInterpretation
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image file as :func:`decode_image` does.
+    """Read an image file as :func:`open_image` does.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -24,13 +24,21 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: the file cannot be read, or holds no image that can be used.
     """
+    return np.ascontiguousarray(np.asarray(open_image(path))[..., ::-1])
+
+
+def open_image(path: str | os.PathLike) -> Image.Image:
+    """Read an image file as :func:`decode_image` does.
+
+    Raises:
+        UserError: the file cannot be read, or holds no image that can be used.
+    """
     try:
-        rgb = np.asarray(decode_image(Path(path).read_bytes()))
+        return decode_image(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def decode_image(data: bytes) -> Image.Image:

@@ -5,7 +5,7 @@ import pytest
 from onenet.data.coco.tile_dataset import Tiling, tile_dataset
 from onenet.errors import UserError
 from onenet.images import read_image
-from PIL import Image
+from PIL import ExifTags, Image
 
 TILING = Tiling(size=40, overlap=10, min_share=0.5)
 CATEGORIES = [
@@ -25,9 +25,11 @@ def large(tmp_path):
     """A dataset of two pictures: its json file and the folder of its images."""
     random = np.random.default_rng(0)
     (tmp_path / "large" / "a").mkdir(parents=True)
-    for name in ("a/sea.png", "land.png"):
-        pixels = random.integers(0, 256, (40, 70, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "large" / name)
+    exif = Image.Exif()
+    for name, shape in (("a/sea.png", (40, 70, 3)), ("land.png", (70, 40, 3))):
+        pixels = random.integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "large" / name, exif=exif)
+        exif[ExifTags.Base.Orientation] = 6  # the second lies on its side
     coco = {
         "info": {"year": 2020},
         "images": [
@@ -100,7 +102,7 @@ def test_pictures_of_one_name_do_not_meet(large, tmp_path):
         (lambda path, images: (images / "land.png").write_bytes(b"x"), "land.png"),
         (
             lambda path, images: change(path, "images", 0, width=71),
-            "70 x 40 pixels, .* say 71 x 40",
+            "70 x 40 pixels, .* say 71 x 40 pixels",
         ),
         (lambda path, images: change(path, "annotations", 0, image_id=5), "image_id 5"),
     ],

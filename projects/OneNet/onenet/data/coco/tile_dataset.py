@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from ...errors import UserError
 from ...files import complete_folder
-from ...images import read_image
+from ...images import open_image
 from ...tiles import Box, tile_boxes
 from ..pictures import check_pictures
 from .file import category_names, read_coco_file
@@ -117,43 +116,52 @@ def write_tiles(
     if repaired := repair_boxes(records, name):
         logger.warning('"%s": %s', name, repaired)
     check_pictures(records, name)
-    images.mkdir(parents=True)
-    sources = {image["id"]: image["file_name"] for image in content["images"]}
-    ids = list(category_names(content))
     tiles = {**content, "images": [], "annotations": []}
-    cuts = [tile_boxes(one["width"], one["height"], tiling.size, tiling.overlap) for one in records]
-    with tqdm(total=sum(map(len, cuts)), desc="cutting", unit="tile", mininterval=0.5) as bar:
-        for number, (record, boxes) in enumerate(zip(records, cuts, strict=True), start=1):
-            picture, source = _read_picture(record), sources[record["image_id"]]
-            for box in boxes:
-                annotations = cut_annotations(record["annotations"], box, tiling.min_share)
-                if annotations or tiling.keep_empty:
-                    image = _write_tile(picture, box, images, f"{number:06d}_{Path(source).stem}")
-                    _add(tiles, {**image, "source": source}, annotations, ids)
+    ids = list(category_names(content))
+    sources = {image["id"]: image["file_name"] for image in content["images"]}
+    places = [_places(record, tiling) for record in records]
+    if not any(places):
+        raise UserError(f'no tile of "{name}" has a box: keep the empty ones')
+    images.mkdir(parents=True)
+    with tqdm(total=sum(map(len, places)), desc="cutting", unit="tile", mininterval=0.5) as bar:
+        for number, (record, boxes) in enumerate(zip(records, places, strict=True), start=1):
+            picture, source = _open_picture(record), sources[record["image_id"]]
+            for box, annotations in boxes:
+                image = _write_tile(picture, box, images, f"{number:06d}_{Path(source).stem}")
+                _add(tiles, {**image, "source": source}, annotations, ids)
                 bar.update()
-    if not tiles["images"]:
-        raise UserError(f'no tile of "{name}" has a box: keep the empty ones, or ask for less')
     return tiles
 
 
-def _read_picture(record: dict[str, Any]) -> np.ndarray:
-    """The picture of a record, (height, width, 3) uint8, RGB."""
-    picture = read_image(record["file_name"])[..., ::-1]
-    height, width = picture.shape[:2]
-    if (height, width) != (record["height"], record["width"]):
+def _places(record: dict[str, Any], tiling: Tiling) -> list[tuple[Box, list[dict[str, Any]]]]:
+    """The tiles of a picture that are wanted, and what is annotated in each."""
+    boxes = tile_boxes(record["width"], record["height"], tiling.size, tiling.overlap)
+    cuts = [(box, cut_annotations(record["annotations"], box, tiling.min_share)) for box in boxes]
+    return [(box, annotations) for box, annotations in cuts if annotations or tiling.keep_empty]
+
+
+def _open_picture(record: dict[str, Any]) -> Image.Image:
+    """The picture of a record, which has the size that the record says."""
+    picture = open_image(record["file_name"])
+    size = record["width"], record["height"]
+    if picture.size != size:
         raise UserError(
-            f'"{record["file_name"]}" has {width} x {height} pixels, but its annotations say '
-            f"{record['width']} x {record['height']}: correct them, or restore the file"
+            f'"{record["file_name"]}" has {_pixels(picture.size)}, but its annotations say '
+            f"{_pixels(size)}: correct them, or restore the file"
         )
     return picture
 
 
-def _write_tile(picture: np.ndarray, box: Box, images: Path, prefix: str) -> dict[str, Any]:
+def _pixels(size: tuple[int, int]) -> str:
+    return "{} x {} pixels".format(*size)
+
+
+def _write_tile(picture: Image.Image, box: Box, images: Path, prefix: str) -> dict[str, Any]:
     """Write one tile; returns its entry in COCO's ``images``, without the id."""
-    x1, y1, x2, y2 = box
-    file_name = f"{prefix}_{x1}_{y1}.png"
-    Image.fromarray(picture[y1:y2, x1:x2]).save(images / file_name)
-    return {"file_name": file_name, "width": x2 - x1, "height": y2 - y1, "offset": [x1, y1]}
+    tile, (x, y, _, _) = picture.crop(box), box
+    file_name = f"{prefix}_{x}_{y}.png"
+    tile.save(images / file_name)
+    return {"file_name": file_name, "width": tile.width, "height": tile.height, "offset": [x, y]}
 
 
 def _add(

@@ -23,8 +23,8 @@ def package_data(files: Iterable[str]) -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            "the trees are cut from photographs that the package "
-            f"{PACKAGE} holds (MIT, 21 MB), and it is not installed: {INSTALL}"
+            "trees_train and trees_val are cut from photographs that the package "
+            f"{PACKAGE} holds (MIT, 21 MB), which is not installed: {INSTALL}"
         )
     folder = Path(spec.submodule_search_locations[0], "data")
     for name in files:
