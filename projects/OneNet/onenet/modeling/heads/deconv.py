@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import fvcore.nn.weight_init as weight_init
 import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
 from ...errors import ConfigError
+from .base import check_strides
 
 STRIDE = 4
 STRIDES = (4, 8, 16, 32)  # of the features it starts from
@@ -140,6 +144,23 @@ class DeconvPath(nn.Module):
             step.reset_parameters()
         for conv in (self.lateral_conv1, self.lateral_conv2, self.lateral_conv3, self.output_conv):
             weight_init.c2_xavier_fill(conv)
+
+
+def deconv_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+    """Constructor arguments of :class:`DeconvPath`.
+
+    Raises:
+        ConfigError: the features of the backbone do not have the strides that it starts from.
+    """
+    onenet = cfg.MODEL.OneNet
+    check_strides(f'MODEL.OneNet.HEAD "{onenet.HEAD}"', STRIDES, onenet.IN_FEATURES, input_shape)
+    return {
+        "in_channels": [input_shape[f].channels for f in onenet.IN_FEATURES],
+        "channels": onenet.DECONV_CHANNEL,
+        "kernels": onenet.DECONV_KERNEL,
+        "deformable": onenet.DCN,
+        "modulated": onenet.MODULATE_DEFORM,
+    }
 
 
 def _check_channels(in_channels: Sequence[int], channels: Sequence[int]) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ...errors import ConfigError, choose
 from ...geometry import decode_ltrb
 from ...structures import Predictions, Priors
-from .base import DenseHead, check_strides
+from .base import DenseHead
 from .branches import BranchOptions, branch_options
-from .deconv import STRIDE, STRIDES, DeconvPath
+from .deconv import STRIDE, DeconvPath, deconv_config
 from .fcos import FCOSHead
 from .init import check_init, init_scores, prior_init, published_init
 from .priors import point_priors
@@ -87,14 +87,9 @@ class SingleLevelHead(DenseHead):
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]):
         onenet = cfg.MODEL.OneNet
-        check_strides('MODEL.OneNet.HEAD "CenterNet"', STRIDES, onenet.IN_FEATURES, input_shape)
         return {
-            "in_channels": [input_shape[f].channels for f in onenet.IN_FEATURES],
+            **deconv_config(cfg, input_shape),
             "num_classes": onenet.NUM_CLASSES,
-            "channels": onenet.DECONV_CHANNEL,
-            "kernels": onenet.DECONV_KERNEL,
-            "deformable": onenet.DCN,
-            "modulated": onenet.MODULATE_DEFORM,
             "activation": onenet.ACTIVATION,
             "num_stages": onenet.NUM_STAGES,
             "init": onenet.HEAD_INIT,
