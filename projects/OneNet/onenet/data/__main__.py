@@ -11,6 +11,8 @@ from .digits.build import SPECS, ensure_digits
 from .made import datasets_root
 from .photographs.build import NAME as TREES
 from .photographs.build import ensure_trees
+from .photographs.whole import NAME as WHOLE
+from .photographs.whole import ensure_whole
 
 
 def main() -> None:
@@ -25,8 +27,8 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=[*(spec.name for spec in SPECS), TREES],
-        help=f"make this one (default: all but {TREES}, whose photographs need a package)",
+        choices=[*(spec.name for spec in SPECS), TREES, WHOLE],
+        help="make this one (default: all but those of trees, whose photographs need a package)",
     )
     args = parser.parse_args()
     for spec in SPECS:
@@ -34,6 +36,8 @@ def main() -> None:
             print(ensure_digits(args.output, spec))
     if args.only == TREES:
         print(ensure_trees(args.output))
+    if args.only == WHOLE:
+        print(ensure_whole(args.output))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@ import json
 import runpy
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from onenet.data import check_datasets_available, ensure_trees, load_records, register_trees
 from onenet.data.photographs import build, package
+from onenet.data.photographs.whole import ensure_whole, whole_json_file
 from onenet.errors import UserError
 from PIL import Image
 
@@ -55,6 +57,7 @@ def registered(tmp_path, monkeypatch):
 
 
 def test_importing_the_package_registers():
+    assert MetadataCatalog.get("trees_whole_val").thing_classes == ["tree"]
     for split in build.PHOTOGRAPHS:
         metadata = MetadataCatalog.get(f"trees_{split}")
         assert metadata.evaluator_type == "coco"
@@ -77,6 +80,15 @@ def test_reading_makes_the_data_and_registering_does_not(stand_in, registered):
         assert [one["category_id"] for one in record["annotations"]] == [0]
     assert len(load_records("trees_train")) == 2 * len(build.PHOTOGRAPHS["train"])
     assert package.PACKAGE not in sys.modules
+
+
+def test_whole_photographs_are_copied_with_all_their_boxes(stand_in, registered):
+    (record,) = load_records("trees_whole_val")
+    (name,) = build.PHOTOGRAPHS["val"]
+    source = stand_in / f"{name}.png"
+    assert Path(record["file_name"]).read_bytes() == source.read_bytes()
+    assert (record["width"], record["height"]) == SIZE
+    assert len(record["annotations"]) == 1
 
 
 def test_once_made_they_need_no_package(stand_in, registered, monkeypatch):
@@ -106,11 +118,12 @@ def test_a_package_without_a_file_is_told(stand_in, tmp_path, suffix):
     assert not (tmp_path / build.NAME).exists()
 
 
-def test_command_line_makes_them_on_request(stand_in, tmp_path, monkeypatch, capsys):
-    arguments = ["onenet.data", "--output", str(tmp_path), "--only", "trees"]
+@pytest.mark.parametrize("name", ["trees", "trees_whole_val"])
+def test_command_line_makes_them_on_request(stand_in, tmp_path, monkeypatch, capsys, name):
+    arguments = ["onenet.data", "--output", str(tmp_path), "--only", name]
     monkeypatch.setattr(sys, "argv", arguments)
     runpy.run_module("onenet.data", run_name="__main__")
-    assert capsys.readouterr().out == f"{tmp_path / 'trees'}\n"
+    assert capsys.readouterr().out == f"{tmp_path / name}\n"
 
 
 @pytest.mark.skipif(find_spec(package.PACKAGE) is None, reason=f"needs {package.INSTALL}")
@@ -122,3 +135,5 @@ def test_the_real_photographs(tmp_path):
         assert {(one["width"], one["height"]) for one in tiles["images"]} == {(400, 400)}
         counts[split] = len(tiles["images"]), len(tiles["annotations"])
     assert counts == {"train": (44, 799), "val": (12, 422)}
+    whole = json.loads(whole_json_file(ensure_whole(tmp_path)).read_text())
+    assert (len(whole["images"]), len(whole["annotations"])) == (1, 279)

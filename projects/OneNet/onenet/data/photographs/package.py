@@ -23,11 +23,11 @@ def package_data(files: Iterable[str]) -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            "trees_train and trees_val are cut from photographs that the package "
+            "the datasets of trees are made of photographs that the package "
             f"{PACKAGE} holds (MIT, 21 MB), which is not installed: {INSTALL}"
         )
     folder = Path(spec.submodule_search_locations[0], "data")
     for name in files:
         if not (folder / name).is_file():
-            raise UserError(f'"{folder}" has no "{name}", which the trees are cut from: {INSTALL}')
+            raise UserError(f'"{folder}" has no "{name}", which the trees are made of: {INSTALL}')
     return folder
