@@ -8,7 +8,6 @@ what it is lent, the tests in new processes show.
 
 import ast
 import importlib.util
-import inspect
 import logging
 import os
 import subprocess
@@ -20,9 +19,7 @@ from pathlib import Path
 import detectron2
 import numpy as np
 import pytest
-from detectron2.config import get_cfg
 from detectron2.data.build import print_instances_class_histogram
-from detectron2.evaluation import COCOEvaluator
 from detectron2.utils.collect_env import collect_env_info
 from onenet import compat
 from PIL import Image
@@ -229,28 +226,6 @@ def test_import_without_detectron2_says_what_to_run(what):
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(result.stdout.splitlines()) == 1
     assert "make install" in result.stdout
-
-
-def test_coco_evaluator_kwargs(monkeypatch):
-    cfg = get_cfg()
-    inspect.signature(COCOEvaluator).bind("name", **compat.coco_evaluator_kwargs(cfg))
-
-    class Old:
-        def __init__(self, dataset_name, tasks=None, *, use_fast_impl=True):
-            pass
-
-    class New:
-        def __init__(self, dataset_name, *, max_dets_per_image=None, use_fast_impl=True):
-            pass
-
-    fast = compat.has_fast_coco_eval()
-    monkeypatch.setattr("detectron2.evaluation.COCOEvaluator", Old)
-    assert compat.coco_evaluator_kwargs(cfg) == {"use_fast_impl": fast}
-    monkeypatch.setattr("detectron2.evaluation.COCOEvaluator", New)
-    for limit, expected in ((10, 100), (100, 100), (300, 300)):
-        cfg.TEST.DETECTIONS_PER_IMAGE = limit
-        kwargs = compat.coco_evaluator_kwargs(cfg)
-        assert kwargs == {"use_fast_impl": fast, "max_dets_per_image": expected}
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from onenet.compat import coco_evaluator_kwargs, counted_detections
 from onenet.engine.metrics_file import (
     final_results,
     read_metrics,
     trained_iterations,
     training_seconds,
 )
+from onenet.evaluation.coco import counted_detections
 
 from .columns import run_metrics
 from .detection_curves import detection_curves
@@ -97,7 +97,7 @@ def history_titles(runs: Iterable[Tree]) -> dict[str, str]:
 
 def max_detections(cfg: CfgNode) -> int:
     """How many of an image and class the evaluation of a run counts."""
-    return counted_detections(coco_evaluator_kwargs(cfg))
+    return counted_detections(cfg.TEST.DETECTIONS_PER_IMAGE)
 
 
 def describe_machine(device: str) -> str:

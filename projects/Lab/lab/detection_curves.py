@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from onenet.compat import COCO_MAX_DETECTIONS
 from onenet.data import load_records
 from onenet.errors import UserError
-from onenet.evaluation.coco import coco_api, coco_content
+from onenet.evaluation.coco import COCO_MAX_DETECTIONS, coco_api, coco_content
 from onenet.evaluation.diagnosis import MATCH_IOU
 from onenet.files import write_text
 from pycocotools.coco import COCO

@@ -8,14 +8,12 @@ v0.6 and main carry the same version string.
 """
 
 import importlib.util
-import inspect
 import logging
 import math
 import re
 import sys
 import types
 import warnings
-from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,6 @@ _PILLOW_ALIASES = {
     "ANTIALIAS": Image.Resampling.LANCZOS,
 }
 _MODEL_ZOO = "detectron2.model_zoo.model_zoo"
-COCO_MAX_DETECTIONS = 100
 _PER_GROUP_KEYS = ("base_lrs", "_last_lr")  # in the state of a learning-rate scheduler
 
 # Warnings that only Detectron2's authors could act on: (start of the message, module).
@@ -158,34 +155,6 @@ def has_fast_coco_eval() -> bool:
     except ImportError:
         return False
     return hasattr(_C, "COCOevalEvaluateImages")
-
-
-def coco_evaluator_kwargs(cfg: Any) -> dict[str, Any]:
-    """Keyword arguments of ``COCOEvaluator`` that this Detectron2 understands.
-
-    Args:
-        cfg: read for ``TEST.DETECTIONS_PER_IMAGE``. More than COCO's own 100 count only where
-            the evaluator can be told so (not in v0.5).
-
-    Returns:
-        ``use_fast_impl`` and, where it exists, ``max_dets_per_image``. ``tasks``, ``distributed``
-        and ``output_dir`` are the caller's.
-    """
-    from detectron2.evaluation import COCOEvaluator
-
-    kwargs: dict[str, Any] = {"use_fast_impl": has_fast_coco_eval()}
-    if "max_dets_per_image" in inspect.signature(COCOEvaluator.__init__).parameters:
-        kwargs["max_dets_per_image"] = max(COCO_MAX_DETECTIONS, cfg.TEST.DETECTIONS_PER_IMAGE)
-    return kwargs
-
-
-def counted_detections(coco_options: Mapping[str, Any]) -> int:
-    """Detections of an image and class that AP counts at most.
-
-    Args:
-        coco_options: keywords of ``COCOEvaluator``, of :func:`coco_evaluator_kwargs` say.
-    """
-    return coco_options.get("max_dets_per_image") or COCO_MAX_DETECTIONS
 
 
 def create_local_process_group(processes_per_machine: int) -> None:

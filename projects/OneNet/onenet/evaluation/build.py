@@ -6,8 +6,6 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
-from onenet.compat import coco_evaluator_kwargs
-
 from .crowdhuman import CrowdHumanEvaluator
 from .nms_evaluator import NMSDiagnosisEvaluator
 
@@ -31,10 +29,7 @@ def build_evaluator(
         if len(cfg.DATASETS.TEST) > 1:
             output_folder = os.path.join(output_folder, dataset_name)
     evaluator = NMSDiagnosisEvaluator(
-        dataset_name,
-        output_folder,
-        max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
-        coco_options=coco_evaluator_kwargs(cfg),
+        dataset_name, output_folder, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE
     )
     if MetadataCatalog.get(dataset_name).get("evaluator_type") != "crowdhuman":
         return evaluator

@@ -16,6 +16,13 @@ from detectron2.structures import BoxMode
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+COCO_MAX_DETECTIONS = 100
+
+
+def counted_detections(max_detections: int) -> int:
+    """How many detections of an image and class AP counts where there are at most so many."""
+    return max(COCO_MAX_DETECTIONS, max_detections)
+
 
 class BoxEvaluator(COCOEvaluator):
     """Detectron2's evaluator of the task ``bbox``, whose AP is 0 where nothing is detected.
@@ -23,10 +30,18 @@ class BoxEvaluator(COCOEvaluator):
     Args:
         dataset_name: registered dataset.
         records: its content, of :func:`~onenet.data.load_records`.
+        max_detections: of an image; more than COCO's own 100 count too, in any Detectron2.
         options: other keywords of ``COCOEvaluator``.
     """
 
-    def __init__(self, dataset_name: str, records: Sequence[dict[str, Any]], **options: Any):
+    def __init__(
+        self,
+        dataset_name: str,
+        records: Sequence[dict[str, Any]],
+        max_detections: int = COCO_MAX_DETECTIONS,
+        **options: Any,
+    ):
+        self._counted = counted_detections(max_detections)
         with _registered(coco_content(dataset_name, records), dataset_name) as name:
             super().__init__(name, tasks=("bbox",), **options)
 
@@ -37,6 +52,13 @@ class BoxEvaluator(COCOEvaluator):
             results["bbox"] = self._evaluate_nothing()
         return results
 
+    def _derive_coco_results(
+        self, coco_eval: COCOeval | None, *args: Any, **kwargs: Any
+    ) -> dict[str, float]:
+        if coco_eval is not None and self._counted > COCO_MAX_DETECTIONS:
+            _count_more(coco_eval, self._counted)
+        return super()._derive_coco_results(coco_eval, *args, **kwargs)
+
     def _evaluate_nothing(self) -> dict[str, float]:
         nothing = coco_api({**self._coco_api.dataset, "annotations": []})
         evaluation = COCOeval(self._coco_api, nothing, "bbox")
@@ -45,6 +67,18 @@ class BoxEvaluator(COCOEvaluator):
         evaluation.summarize()
         names = self._metadata.thing_classes
         return self._derive_coco_results(evaluation, "bbox", class_names=names)
+
+
+def _count_more(evaluation: COCOeval, limit: int) -> None:
+    """Evaluate again, of at most ``limit`` detections of an image and class."""
+    evaluation.params.maxDets = [1, 10, limit]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    precision = evaluation.eval["precision"][..., 0, -1]  # of all sizes
+    known = precision[precision > -1]
+    # The one number that pycocotools has for its own limit only.
+    evaluation.stats[0] = known.mean() if known.size else -1
 
 
 def coco_content(

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,12 +15,12 @@ from detectron2.structures import BoxMode, Instances
 from detectron2.utils import comm
 from torch import Tensor
 
-from onenet.compat import COCO_MAX_DETECTIONS, counted_detections, has_fast_coco_eval
+from onenet.compat import has_fast_coco_eval
 from onenet.data import load_records
 from onenet.errors import UserError
 from onenet.nms import kept_by_nms
 
-from .coco import BoxEvaluator
+from .coco import COCO_MAX_DETECTIONS, BoxEvaluator, counted_detections
 from .diagnosis import diagnose
 from .objects import Comparison, compare_image, compare_objects, merge_comparisons
 from .summary import BOX_METRICS, format_objects, format_summary, write_diagnosis
@@ -72,9 +72,8 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         output_dir: folder for the files, made if missing.
         distributed: collect from all processes; else evaluate what this one has processed.
         nms_threshold: IoU of the NMS in ``bbox_nms``.
-        max_detections: of an image that are left of its candidates after NMS.
-        coco_options: further keywords of Detectron2's ``COCOEvaluator``; by default its compiled
-            evaluation where there is one, and all else as it has it.
+        max_detections: of an image, which the model has and which are left of its candidates
+            after NMS. All count, of a class 100 at least.
     """
 
     def __init__(
@@ -85,24 +84,26 @@ class NMSDiagnosisEvaluator(DatasetEvaluator):
         distributed: bool = True,
         nms_threshold: float = NMS_IOU,
         max_detections: int = COCO_MAX_DETECTIONS,
-        coco_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._dataset_name = dataset_name
         self._output_dir = output_dir
         self._distributed = distributed
         self._nms_threshold = nms_threshold
         self._max_detections = max_detections
-        if coco_options is None:
-            coco_options = {"use_fast_impl": has_fast_coco_eval()}
         records = load_records(dataset_name)
         self._ground_truth = _ground_truth(records)
         self._as_trained, self._with_nms = (
             BoxEvaluator(
-                dataset_name, records, distributed=distributed, output_dir=folder, **coco_options
+                dataset_name,
+                records,
+                max_detections,
+                distributed=distributed,
+                output_dir=folder,
+                use_fast_impl=has_fast_coco_eval(),
             )
             for folder in (output_dir, os.path.join(output_dir, "nms"))
         )
-        self._counted = counted_detections(coco_options)
+        self._counted = counted_detections(max_detections)
         self._objects: list[Comparison] = []
         self._among_candidates = True
         self._without_selector = False
