@@ -36,6 +36,7 @@ HISTORY = {
     "assign/positive_score": "score at the positive samples",
     "assign/positive_iou": "IoU at the positive samples",
     "assign/shared_samples": "share of positive samples of several ground truths",
+    "assign/positives_outside": "positives outside of their object, share",
     "dynamics/moved": "positives that moved since the last evaluation, share",
     "dynamics/positive_iou": "IoU at the positives",
     "dynamics/positive_score": "score at the positives",

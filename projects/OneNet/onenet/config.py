@@ -115,6 +115,10 @@ def _add_assignment_config(onenet: CN) -> None:
     assigner = child(onenet, "ASSIGNER")
     assigner.NAME = "MinCost"
     assigner.SOLVER = "argmin"  # MinCost: "argmin" (the paper) or "hungarian" (the released code)
+    # MinCost: positives lie "anywhere" (the paper), "inside" their object, or also near its
+    # "center"; an object without such a sample takes the nearest
+    assigner.REGION = "anywhere"
+    assigner.REGION_RADIUS = 2.5  # "center": how near, in strides
     # Costs or overlaps of at most this many (sample, ground truth) pairs are in memory at once;
     # 0 = by device: what the cache of a CPU holds, a share of a GPU's memory.
     assigner.MAX_PAIRS = 0

@@ -31,7 +31,11 @@ OBJECTS = [
 ]
 LABELS = [[1, 4, 0], [2, 2]]
 VARIANTS = {
-    "MinCost": [("SOLVER", "hungarian")],
+    "MinCost": [
+        ("SOLVER", "hungarian"),
+        ("REGION", "inside"),
+        ("REGION", "center", "SOLVER", "hungarian"),
+    ],
     "MaxIoU": [("MAX_IOU.PRESET", "ssd"), ("MAX_IOU.PRESET", "rpn")],
     "FCOS": [("FCOS.CENTER_SAMPLING", False)],
     "TAL": [

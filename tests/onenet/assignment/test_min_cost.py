@@ -271,12 +271,14 @@ def test_assignment_has_no_gradient(make_problem):
 @pytest.mark.parametrize("predefine, location", [(False, "predictions"), (True, "priors")])
 def test_config_keys(tiny_cfg, head, predefine, location):
     options = ["MODEL.OneNet.PRE_DEFINE", predefine, "MODEL.OneNet.CLASS_COST", 0.5]
-    options += ["MODEL.OneNet.ASSIGNER.SOLVER", "hungarian"]
+    for key, value in {"SOLVER": "hungarian", "REGION": "center", "REGION_RADIUS": 1.5}.items():
+        options += [f"MODEL.OneNet.ASSIGNER.{key}", value]
     assigner = build_assigner(tiny_cfg(head, *options))
     assert isinstance(assigner, MinCost)
     assert (assigner.location, assigner.class_weight) == (location, 0.5)
     assert assigner.size_ranges.tolist() == SIZE_RANGES
     assert assigner.solver == "hungarian"
+    assert (assigner.region, assigner.region_radius) == ("center", 1.5)
     assert not assigner.state_dict()
 
 
@@ -284,6 +286,8 @@ def test_config_keys(tiny_cfg, head, predefine, location):
     "key, value, message",
     [
         ("ASSIGNER.NAME", "MinCots", 'ASSIGNER.NAME: unknown name "MinCots".*"MinCost"'),
+        ("ASSIGNER.REGION", "centre", 'ASSIGNER.REGION.*"centre".*"center"'),
+        ("ASSIGNER.REGION_RADIUS", 0.0, "ASSIGNER.REGION_RADIUS must be positive, got 0.0"),
         ("ASSIGNER.SOLVER", "hungrian", 'ASSIGNER.SOLVER.*"hungrian".*"hungarian"'),
     ],
 )

@@ -44,6 +44,16 @@ def test_iou_of_the_pairs(make_problem):
     assert "positives_per_gt_level0" not in numbers
 
 
+def test_positives_outside_of_their_objects(make_problem):
+    problem = make_problem(objects=(2,))
+    problem.gt.boxes[0] = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
+    problem.priors.points[:4] = torch.tensor([[5.0, 5], [10, 5], [55, 55], [5, 6]])
+    pairs = [[0, 1, 2, 3]], [[0, 0, 1, 1]]  # in it, on its side, in it, in the other one
+    for weight, outside in ([1.0, 1, 1, 1], 1 / 2), ([1.0, 0, 1, 1], 1 / 3):
+        numbers = statistics(problem, *pairs, [weight])
+        assert numbers["positives_outside"] == pytest.approx(outside)
+
+
 def test_no_object_at_all(make_problem):
     problem = make_problem(objects=(0, 0))
     problem.predictions.boxes[:] = float("nan")

@@ -6,6 +6,7 @@ import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.pieces import check_max_pairs, pieces
+from onenet.assignment.regions import in_center_region
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError
 from onenet.geometry import gather_samples
@@ -14,7 +15,7 @@ from torch import Tensor
 from ..conflicts import highest_taker
 from ..settings import rule_settings
 from .poto import check_quality
-from .quality import detection_scores, in_center_region, score_and_overlap
+from .quality import detection_scores, score_and_overlap
 
 
 @ASSIGNER_REGISTRY.register()

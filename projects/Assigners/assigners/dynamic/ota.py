@@ -6,13 +6,14 @@ import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.pieces import check_max_pairs, piece_size
+from onenet.assignment.regions import in_center_region
 from onenet.errors import ConfigError
 from onenet.geometry import depth_inside, elementwise_iou
 from torch import Tensor
 
 from ..dense import dense_assignment
 from ..settings import rule_settings
-from .quality import focal_losses, in_center_region, logits_for
+from .quality import focal_losses, logits_for
 from .sinkhorn import shares_of_plan
 
 # A point nearer to a side than this (pixels) is outside; the number of the reference.

@@ -7,14 +7,14 @@ from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment.hungarian import solve_hungarian
 from onenet.assignment.pieces import check_max_pairs, pieces
+from onenet.assignment.regions import prefer_center_region
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError, choose
-from onenet.geometry import distance_to_centers
 from torch import Tensor
 
 from ..conflicts import highest_taker
 from ..settings import rule_settings
-from .quality import in_center_region, score_and_overlap
+from .quality import score_and_overlap
 
 SOLVERS = ("hungarian", "argmax")
 
@@ -93,9 +93,7 @@ class POTO(Assigner):
     def _costs(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, r), the negative quality in the region, between 1 and 2 outside."""
         quality = score_and_overlap(predictions, gt, self.alpha)
-        distance = distance_to_centers(priors.points, gt.boxes)
-        far = distance / (1 + distance) + 1
-        return torch.where(in_center_region(priors, gt.boxes, self.radius), quality.neg_(), far)
+        return prefer_center_region(quality.neg_(), priors, gt.boxes, self.radius, worst=1.0)
 
 
 def check_quality(name: str, alpha: float, radius: float) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from onenet import GroundTruth, Predictions, Priors
-from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
+from onenet import GroundTruth, Predictions
+from onenet.geometry import elementwise_iou
 from torch import Tensor
 
 
@@ -65,18 +65,3 @@ def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -
     iou = elementwise_iou(predictions.boxes.float()[:, None], gt.boxes[:, :, None])
     quality = scores_for(predictions, gt.labels).pow_(1 - alpha).mul_(iou.pow_(alpha))
     return quality.nan_to_num_(0)
-
-
-def in_center_region(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
-    """Whether a point lies strictly inside a box and less than ``radius`` strides from its centre.
-
-    Args:
-        priors: R samples.
-        boxes: (B, G, 4) pixels.
-        radius: along x and y, in strides of the sample's level.
-
-    Returns:
-        (B, G, R) bool.
-    """
-    near = distance_to_centers(priors.points, boxes) < radius * priors.stride
-    return near & (depth_inside(priors.points, boxes) > 0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..errors import choose
+from ..errors import ConfigError, choose
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
 from .hungarian import solve_hungarian
 from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
 from .pieces import check_max_pairs, pieces
+from .regions import prefer_center_region
 from .selection import SmallestSoFar
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
@@ -22,6 +25,7 @@ WRONG_LEVEL_COST = 9999.0
 
 SOLVERS = ("argmin", "hungarian")
 LOCATIONS = ("predictions", "priors")
+REGIONS = ("anywhere", "inside", "center")
 
 
 @ASSIGNER_REGISTRY.register()
@@ -34,6 +38,11 @@ class MinCost(Assigner):
        the default). ``hungarian``: each takes a sample of its own at least total cost (what the
        released code runs).
     3. Every other sample is negative.
+
+    With a ``region``, step 2 takes a sample that lies strictly inside of its ground truth, for
+    "center" also less than ``region_radius`` strides from its centre, and only where there is none
+    (or others have them all) the one nearest to the centre. This is the spatial prior of POTO, DATE
+    and YOLOv10. Without it a confident sample on another object may cost least.
 
     Source: OneNet (Sun et al., ICML 2021), section 3.2 and algorithm 1; PeizeSun/OneNet
     ``loss.py`` and ``loss_predefine.py``.
@@ -58,6 +67,8 @@ class MinCost(Assigner):
         gamma: float = 2.0,
         solver: str = "argmin",
         location: str = "predictions",
+        region: str = "anywhere",
+        region_radius: float = 2.5,
         size_ranges: SizeRanges = ANY_SIZE,
         max_pairs: int = 0,
     ):
@@ -67,13 +78,16 @@ class MinCost(Assigner):
             alpha, gamma: of the focal classification cost.
             solver: "argmin" or "hungarian".
             location: "predictions" or "priors".
+            region: where positives lie, "anywhere", "inside" or "center".
+            region_radius: of the region of "center" along x and y, in strides of the level.
             size_ranges: smallest and largest size in pixels for each level of a pyramid of points,
                 with "priors".
             max_pairs: the cost of at most this many (sample, ground truth) pairs is in memory at
                 once. The result does not depend on it; 0 = by device.
 
         Raises:
-            ConfigError: an unknown ``solver`` or ``location``, a negative ``max_pairs``.
+            ConfigError: an unknown ``solver``, ``location`` or ``region``, a radius that is not
+                positive, a negative ``max_pairs``.
         """
         super().__init__()
         self.class_weight = class_weight
@@ -83,6 +97,12 @@ class MinCost(Assigner):
         self.gamma = gamma
         self.solver = choose("MODEL.OneNet.ASSIGNER.SOLVER", solver, SOLVERS)
         self.location = choose("location", location, LOCATIONS)
+        self.region = choose("MODEL.OneNet.ASSIGNER.REGION", region, REGIONS)
+        if region_radius <= 0:
+            raise ConfigError(
+                f"MODEL.OneNet.ASSIGNER.REGION_RADIUS must be positive, got {region_radius}."
+            )
+        self.region_radius = region_radius
         self.max_pairs = check_max_pairs(max_pairs)
         ranges = torch.tensor(size_ranges, dtype=torch.float32)
         self.register_buffer("size_ranges", ranges, persistent=False)
@@ -98,6 +118,8 @@ class MinCost(Assigner):
             "gamma": onenet.GAMMA,
             "solver": onenet.ASSIGNER.SOLVER,
             "location": "priors" if onenet.PRE_DEFINE else "predictions",
+            "region": onenet.ASSIGNER.REGION,
+            "region_radius": onenet.ASSIGNER.REGION_RADIUS,
             "size_ranges": onenet.OBJECT_SIZES_OF_INTEREST,
             "max_pairs": onenet.ASSIGNER.MAX_PAIRS,
         }
@@ -121,7 +143,7 @@ class MinCost(Assigner):
         )
 
     def cost_matrix(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
-        """Total cost of every pair, (B, G, R) float32, finite."""
+        """Total cost of every pair wherever it is, (B, G, R) float32, finite."""
         cost = self._location_cost(priors, predictions, gt)
         if self.class_weight != 0:
             logits = predictions.logits.float()
@@ -145,6 +167,13 @@ class MinCost(Assigner):
             cost.add_(outside, alpha=WRONG_LEVEL_COST)
         return cost
 
+    def _preferred(self, cost: Tensor, priors: Priors, gt: GroundTruth) -> Tensor:
+        """Costs by which samples in the region come first."""
+        if self.region == "anywhere":
+            return cost
+        radius = self.region_radius if self.region == "center" else math.inf
+        return prefer_center_region(cost, priors, gt.boxes, radius, NON_FINITE_COST)
+
     def _cheapest(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, count: int
     ) -> tuple[Tensor, Tensor]:
@@ -155,5 +184,5 @@ class MinCost(Assigner):
         """
         cheapest = SmallestSoFar(count)
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
-            cheapest.add(self.cost_matrix(*part, gt), start)
+            cheapest.add(self._preferred(self.cost_matrix(*part, gt), part[0], gt), start)
         return cheapest.result()

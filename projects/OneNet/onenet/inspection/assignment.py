@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..geometry import elementwise_iou_giou, gather_samples
+from ..geometry import elementwise_iou_giou, encode_ltrb, gather_samples
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 
 
@@ -22,6 +22,8 @@ def assignment_statistics(
         - ``positives_per_gt_level<i>``: the same, of the samples of level i (several levels only).
         - ``gt_without_positive``: fraction of the ground truths.
         - ``shared_samples``: fraction of the positive samples that serve several ground truths.
+        - ``positives_outside``: fraction of the pairs whose sample does not lie strictly inside of
+          the ground truth.
         - ``positive_iou``: mean IoU of the predicted and the true box over the pairs.
         - ``positive_score``: mean score of the true class over the pairs.
     """
@@ -31,12 +33,15 @@ def assignment_statistics(
     per_sample = _count(assignment.sample, used, len(priors))
     level = priors.level[assignment.sample]
     levels = range(len(priors.level_sizes)) if len(priors.level_sizes) > 1 else ()
+    boxes = gather_samples(gt.boxes, assignment.gt)
+    inside = encode_ltrb(priors.points[assignment.sample], boxes).amin(dim=-1) > 0
     iou, score = pair_quality(predictions, gt, assignment)
     return {
         "positives_per_gt": used.sum() / objects,
         **{f"positives_per_gt_level{i}": (used & (level == i)).sum() / objects for i in levels},
         "gt_without_positive": ((per_gt == 0) & gt.valid).sum() / objects,
         "shared_samples": (per_sample > 1).sum() / (per_sample > 0).sum().clamp(min=1),
+        "positives_outside": (used & ~inside).sum() / pairs,
         "positive_iou": iou.masked_fill(~used, 0).sum() / pairs,
         "positive_score": score.masked_fill(~used, 0).sum() / pairs,
     }

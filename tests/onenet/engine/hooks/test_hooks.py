@@ -58,6 +58,22 @@ def test_one_readable_line(loop, caplog):
     assert "positive iou 0." in line
 
 
+def warnings(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def test_positives_outside_are_warned_of_once(loop, caplog):
+    for inputs in loop.inputs:  # all the same, between samples
+        inputs["instances"].gt_boxes.tensor[:] = torch.tensor([11.0, 11, 13, 13])
+        inputs["instances"].gt_classes[:] = 0
+    loop.train(0, 8)
+    assert not warnings(caplog)  # four descriptions are too few
+    loop.train(0, 14)
+    outside, shared = warnings(caplog)
+    assert outside.startswith("assignment: 100% of the positive samples lie outside")
+    assert shared.startswith("assignment: 100% of the positive samples serve several objects")
+
+
 @pytest.mark.parametrize("steps, expected", [(5, [0, 0.25, 0.5, 0.75, 1]), (1, [0])])
 def test_modules_learn_how_far_the_training_is(steps, expected):
     seen = []
