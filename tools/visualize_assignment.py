@@ -26,9 +26,7 @@ from assigners import add_assigners_config
 from detectron2.config import CfgNode
 from detectron2.data import MapDataset
 from matplotlib.figure import Figure
-from onenet.data import check_num_classes, load_records
-from onenet.data.annotated import annotated_mapper
-from onenet.data.coco.annotated_files import load_annotated_files
+from onenet.data.annotated import annotated_mapper, annotated_records
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least, program_parser
 from onenet.errors import UserError
@@ -82,22 +80,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_records(cfg: CfgNode, args: argparse.Namespace) -> list[dict]:
-    """The annotated images that are to be drawn.
-
-    Raises:
-        UserError: there are none, or they do not fit the model.
-    """
-    num_classes = cfg.MODEL.OneNet.NUM_CLASSES
-    if args.annotations:
-        return load_annotated_files(args.input, args.annotations, num_classes)[: args.max_images]
-    if len(args.input) > 1 or Path(args.input[0]).exists():
-        raise UserError(f'--input "{args.input[0]}": images need --annotations with a COCO json.')
-    records = load_records(args.input[0])
-    check_num_classes(args.input, num_classes)
-    return records[: args.max_images]
-
-
 def moments(args: argparse.Namespace) -> dict[str, str]:
     """Title of each row, and its weights."""
     if not args.weights:
@@ -142,7 +124,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draw the pictures."""
     args = parse_args(argv)
     cfg = setup_cfg(args.config_file, args.opts, add_configs=[add_assigners_config])
-    records = read_records(cfg, args)
+    num_classes = cfg.MODEL.OneNet.NUM_CLASSES
+    records = annotated_records(args.input, args.annotations, num_classes)[: args.max_images]
     taken: set[Path] = set()
     for name, figure in tqdm(figures(cfg, args, records), total=len(records), unit="image"):
         args.output_dir.mkdir(parents=True, exist_ok=True)

@@ -101,6 +101,10 @@ class Predictions:
         """The same predictions outside of the autograd graph."""
         return _map_tensors(self, Tensor.detach)
 
+    def take(self, images: Tensor) -> Predictions:
+        """The predictions of images (n,) int64 of the batch, as often as they are named."""
+        return _map_tensors(self, lambda x: x[images])
+
 
 @dataclass(frozen=True, kw_only=True)
 class CornerPredictions(Predictions):

@@ -83,3 +83,16 @@ def test_the_classes_must_be_the_models(files):
     with pytest.raises(UserError, match="NUM_CLASSES is 3, but dataset .* has 10 classes"):
         load_annotated_files([files[0]], str(files[1]), 3)
     MetadataCatalog.remove(str(files[1]))
+
+
+def test_blank_images_have_the_same_objects(files, tiny_cfg, tmp_path):
+    images, annotations = files
+    cfg = tiny_cfg("CenterNet", "INPUT.MIN_SIZE_TEST", 80)
+    (record,) = load_annotated_files([images / "000002.png"], str(annotations), NUM_CLASSES)
+    expected = annotated_mapper(cfg)(record)
+    scene = annotated_mapper(cfg, blank=True)({**record, "file_name": str(tmp_path / "none.png")})
+    assert not scene["image"].any() and scene["image"].shape == expected["image"].shape
+    boxes = scene["instances"].gt_boxes.tensor
+    assert torch.equal(boxes, expected["instances"].gt_boxes.tensor)
+    del record["height"], record["width"]  # then they have to be read
+    assert annotated_mapper(cfg, blank=True)(record)["image"].any()

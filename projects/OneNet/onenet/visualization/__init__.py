@@ -1,6 +1,7 @@
 """Pictures: detections, learning curves, and where the positive samples are."""
 
 from ..inspection.positives import PositiveSamples, positive_samples
+from ..inspection.subjects import UNTRAINED, build_variant, load_moment, look_at
 from .assignment import draw_positive_samples, positives_figure
 from .comparison import Panel, comparison_figure, draw_assignment
 from .curves import plot_curves
@@ -8,7 +9,6 @@ from .detections import Scene, correct_detections, draw_detections, draw_truth, 
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
 from .gallery import draw_gallery, gallery_files, input_image
 from .sample_map import HEATS
-from .subjects import UNTRAINED, build_variant, load_moment, look_at
 
 __all__ = [
     "HEATS",

@@ -1,4 +1,4 @@
-"""What a picture compares: assigners by name, and a model at several moments."""
+"""What is compared: assigners by name, and a model at several moments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..checkpoint.checkpointer import Checkpointer
 from ..criterion import Criterion, build_criterion, rule_names
 from ..engine.config.files import merge_list
 from ..errors import ConfigError, UserError, choose
-from ..inspection.positives import PositiveSamples, positive_samples, was_never_trained
 from ..meta_arch import OneNet
 from ..randomness import seed_all
+from .positives import PositiveSamples, positive_samples, was_never_trained
 
 UNTRAINED = "untrained"  # stands for a file of weights
 _SECTION = "MODEL.OneNet"
@@ -82,10 +82,16 @@ def look_at(
     fresh = was_never_trained(model)
     own = positive_samples(model, [scene], batch_statistics=fresh)
     inputs = own.priors, own.predictions, own.gt
-    samples = {}
-    for name, criterion in criteria.items():
+    teach(model, criteria)
+    return {
+        name: own._replace(assignment=criterion.assign(*inputs))
+        for name, criterion in criteria.items()
+    }
+
+
+def teach(model: OneNet, criteria: Mapping[str, Criterion]) -> None:
+    """Give rules the device of a model, and the one that it was trained by what it has learnt."""
+    for criterion in criteria.values():
         if type(criterion) is type(model.criterion):
             criterion.load_state_dict(model.criterion.state_dict(), strict=False)
-        assignment = criterion.to(model.device).assign(*inputs)
-        samples[name] = own._replace(assignment=assignment)
-    return samples
+        criterion.to(model.device)

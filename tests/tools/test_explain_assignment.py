@@ -1,0 +1,90 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "explain_assignment.py"
+TINY = ROOT / "tests" / "tiny.yaml"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the tool in this process; returns what it wrote to stdout."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The tiny detector, on small images; without weights of its own."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f'_BASE_: "{TINY}"\nINPUT: {{MIN_SIZE_TEST: 64}}\nSEED: 1\nVERSION: 2\n')
+    return path
+
+
+@pytest.fixture
+def digits(few_digits):
+    """Arguments for the first scenes of the digits."""
+    folder = few_digits / "digits"
+    return ["--input", folder / "val", "--annotations", folder / "annotations" / "digits_val.json"]
+
+
+def report(folder):
+    content = json.loads((folder / "coverage.json").read_text())
+    del content["command"]
+    return content
+
+
+def test_summary_without_a_network_is_that_with_one(run, config, digits, tmp_path):
+    rules = ["--assigners", "FCOS", "ATSS", "MaxIoU", "CenterNet"]
+    arguments = ["--summary", "--config-file", config, *digits, *rules]
+    told = run(*arguments, "--output-dir", tmp_path / "a")
+    run(*arguments, "--output-dir", tmp_path / "b", "--weights", "untrained")
+    assert report(tmp_path / "a") == report(tmp_path / "b")
+    boxes = json.loads(Path(digits[3]).read_text())["annotations"]
+    everything = report(tmp_path / "a")["groups"][0]
+    assert (everything["by"], everything["objects"]) == ("all", len(boxes))
+    assert "\n| all " in told
+    assert everything["rules"]["CenterNet"]["without"] == 0
+
+
+def test_summary_of_what_rules_make_of_predictions(run, config, digits, tmp_path):
+    run(
+        "--summary", "--config-file", config, *digits, "--assigners", "MinCost", "TAL",
+        "--weights", "untrained", "--output-dir", tmp_path / "out", "--max-images", 2,
+    )  # fmt: skip
+    content = report(tmp_path / "out")
+    assert content["images"] == 2
+    objects = content["groups"][0]["objects"]
+    assert content["rules"]["MinCost"]["histogram"] == [[0, 0, 0], [1, 1, objects]]
+
+
+MISTAKES = {
+    "no predictions": (["--assigners", "FCOS", "MinCost"], '"MinCost" looks at predictions'),
+    "unknown rule": (["--assigners", "MinCosts"], '"MinCosts". Did you mean "MinCost"?'),
+    "no weights": (["--weights", "no.pth"], 'there is no file of weights "no.pth"'),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_told_before_anything_is_written(
+    run, config, digits, tmp_path, capsys, mistake
+):
+    arguments, message = MISTAKES[mistake]
+    with pytest.raises(SystemExit):
+        run(
+            "--summary", "--config-file", config, *digits, *arguments,
+            "--output-dir", tmp_path / "out",
+        )  # fmt: skip
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: " in error
+    assert message in error
+    assert not (tmp_path / "out").exists()
