@@ -70,3 +70,25 @@ def model_file(tmp_path_factory):
         return path
 
     return write
+
+
+@pytest.fixture
+def explained():
+    """Hold every explanation to what the rule does, whenever a rule runs in the test."""
+    import torch
+    from onenet import Assigner
+    from torch.nn.modules.module import register_module_forward_hook
+
+    explaining = []
+
+    def check(module, arguments, assignment):
+        if explaining or not isinstance(module, Assigner):
+            return
+        explaining.append(module)  # a rule may run itself to explain itself
+        verdict = module.explain(*arguments).verdict
+        assert torch.equal(verdict, assignment.dense_gt()), module
+        explaining.pop()
+
+    hook = register_module_forward_hook(check)
+    yield
+    hook.remove()

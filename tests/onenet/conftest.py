@@ -34,6 +34,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("case", cases, ids=[case["tag"] for case in cases])
 
 
+@pytest.fixture(autouse=True)
+def hold_explanations(request):
+    """Rules that run on a golden case explain themselves, and their verdict is what they did."""
+    if request.node.get_closest_marker("golden"):
+        request.getfixturevalue("explained")
+
+
 @lru_cache
 def load_golden(family: str, kind: str = "case") -> list[dict]:
     """The cases (or groups) of a file of reference numbers.

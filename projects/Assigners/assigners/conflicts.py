@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from onenet.assignment import Condition
 from torch import Tensor
 
 
@@ -45,3 +47,31 @@ def favourite_if_shared(
     owner = highest_taker(sample, torch.zeros_like(sample).float(), taken, num_samples)
     takers = torch.zeros_like(owner).scatter_add(1, sample.flatten(1), taken.flatten(1).long())
     return torch.where(takers > 1, favourite, owner)
+
+
+def contest(name: str, value: Tensor, wanted: Tensor, unit: str = "") -> Condition:
+    """The condition that a sample goes to the ground truth that :func:`highest_taker` gives it to.
+
+    Args:
+        name: of the condition.
+        value: (B, G, R) float32, what the sample is worth to the ground truth.
+        wanted: (B, G, R) bool, who takes it.
+        unit: of the value.
+    """
+    num_samples = wanted.shape[-1]
+    sample = torch.arange(num_samples, device=wanted.device).expand_as(wanted)
+    owner = highest_taker(sample, value, wanted, num_samples)
+    return Condition(name, is_owner(owner, wanted.shape[1]), ahead(value, wanted), unit, True)
+
+
+def is_owner(owner: Tensor, slots: int) -> Tensor:
+    """(B, G, R) bool, whether a sample with this ``owner`` (B, R) is the ground truth's."""
+    return owner[:, None] == torch.arange(slots, device=owner.device)[:, None]
+
+
+def ahead(value: Tensor, wanted: Tensor) -> Tensor:
+    """How far the value (B, G, R) is above the largest of the others who want the sample."""
+    bids = F.pad(value.masked_fill(~wanted, -torch.inf), (0, 0, 0, 1), value=-torch.inf)
+    (best, second), (leader, _) = (x.unbind(1) for x in bids.topk(2, dim=1))
+    others = torch.where(is_owner(leader, value.shape[1]), second[:, None], best[:, None])
+    return value - others

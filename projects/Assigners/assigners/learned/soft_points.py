@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import torch
 from fvcore.nn import sigmoid_focal_loss
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.levels import level_slices
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.criterion.quality_losses import centerness
 from onenet.errors import ConfigError
 from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
+
+from ..conflicts import contest
 
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss that levels are compared by
 EPS = 1e-7  # added to intersection and union, in squares of 4 strides
@@ -68,7 +71,7 @@ class SoftPoints(Assigner):
         index, positive = self._smallest(priors, gt)
         num_levels = level_weights.shape[-1]
         of_level = level_weights.flatten(1).gather(1, index * num_levels + priors.level)
-        centrality = centerness(priors.points, gather_samples(gt.boxes, index)).square()
+        centrality = _centrality(priors, gather_samples(gt.boxes, index))
         weight = (centrality * of_level).masked_fill(~positive, 0)
         return Assignment(
             sample=torch.arange(len(priors), device=index.device).expand_as(index),
@@ -79,6 +82,35 @@ class SoftPoints(Assigner):
             normalizer=weight.sum(),
             num_samples=len(priors),
         )
+
+    @torch.no_grad()
+    def explain(
+        self,
+        priors: Priors,
+        predictions: Predictions,
+        gt: GroundTruth,
+        level_weights: Tensor | None = None,
+    ) -> Explanation:
+        losses = self.level_losses(priors, predictions, gt)
+        level_weights = one_hot(losses) if level_weights is None else level_weights
+        area, inside = (
+            torch.cat(parts, -1) for parts in zip(*self._areas(priors, gt), strict=True)
+        )
+        centrality = _centrality(priors, gt.boxes[:, :, None])
+        of_level = level_weights[..., priors.level]
+        weight = centrality * of_level
+        region = Condition("in a cell of the shrunk object", inside)
+        smallest = contest("the smallest object of the cell", -area, inside, "px²")
+        weightless = inside & smallest.passed & (weight == 0)
+        quantities = {
+            "squared centerness": centrality,
+            "loss of the level": losses[..., priors.level],
+            "weight of the level": of_level,
+            "weight": weight,
+        }
+        conditions = [region, smallest, Condition("a weight above 0", weight > 0, weight)]
+        ignored = [Condition("of weight 0 in the object that has the cell", weightless)]
+        return Explanation.of(gt, len(priors), quantities, conditions, ignored)
 
     def regions(self, boxes: Tensor, stride: Tensor, shape: tuple[int, int]) -> Tensor:
         """Step 1: cells x1, y1, x2, y2 (B, G, 4) of boxes on a level, the last two excluded."""
@@ -103,12 +135,15 @@ class SoftPoints(Assigner):
                 inside = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
                 yield level, piece, inside & gt.valid[..., None]
 
+    def _areas(self, priors: Priors, gt: GroundTruth) -> Iterator[tuple[Tensor, Tensor]]:
+        """What decides between ground truths (B, G, r), and in which regions samples are."""
+        for _, piece, inside in self._pieces(priors, gt):
+            yield box_area(_reaching(gt.boxes, priors.points[piece])), inside
+
     def _smallest(self, priors: Priors, gt: GroundTruth) -> tuple[Tensor, Tensor]:
         """Ground truth (B, R) int64 of each sample, and whether it is in the region of any."""
-        found = []
-        for _, piece, inside in self._pieces(priors, gt):
-            area = box_area(_reaching(gt.boxes, priors.points[piece]))
-            found.append(area.masked_fill_(~inside, torch.inf).min(dim=1))
+        areas = self._areas(priors, gt)
+        found = [area.masked_fill_(~inside, torch.inf).min(dim=1) for area, inside in areas]
         area, index = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
         return index, area.isfinite()
 
@@ -130,6 +165,11 @@ class SoftPoints(Assigner):
 def one_hot(losses: Tensor) -> Tensor:
     """1 where the losses (..., L) of the levels are least, of equal ones at the first, else 0."""
     return torch.zeros_like(losses).scatter(-1, losses.argmin(dim=-1, keepdim=True), 1)
+
+
+def _centrality(priors: Priors, boxes: Tensor) -> Tensor:
+    """(..., R), the squared centerness of the points in boxes (..., R or 1, 4)."""
+    return centerness(priors.points, boxes).square()
 
 
 def _reaching(boxes: Tensor, points: Tensor) -> Tensor:

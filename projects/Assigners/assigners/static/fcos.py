@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.levels import (
     ANY_SIZE,
     SizeRanges,
@@ -17,6 +18,7 @@ from onenet.errors import ConfigError
 from onenet.geometry import box_area, box_centers, gather_samples
 from torch import Tensor
 
+from ..conflicts import contest
 from ..dense import dense_assignment
 from ..settings import rule_settings
 
@@ -98,6 +100,33 @@ class FCOS(Assigner):
         gt_index = order.gather(1, (slots - best).clamp(max=slots - 1))
         return dense_assignment(gt_index, best > 0)
 
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        parts = self._pieces(priors, gt.valid.numel())
+        measured = [self._size_and_depth(*part, gt.boxes) for *part, _ in parts]
+        size, depth = (torch.cat(values, dim=-1) for values in zip(*measured, strict=True))
+        ranges = ranges_of_levels(self.size_ranges, priors)
+        low, high = size.new_tensor(ranges)[priors.level].unbind(-1)
+        area = box_area(gt.boxes)[..., None].expand_as(size)
+        inside, fits = depth > 0, (size >= low) & (size <= high)
+        wanted = inside & fits & gt.valid[..., None]
+        quantities = {
+            "depth in the region (px)": depth,
+            "largest distance to a side (px)": size,
+            "smallest of the level (px)": low,
+            "largest of the level (px)": high,
+            "area of the object (px²)": area,
+        }
+        region = "centre region" if self.center_sampling else "box"
+        conditions = [
+            Condition(f"inside the {region}", inside, depth, "px"),
+            Condition(
+                "of a size for the level", fits, torch.minimum(size - low, high - size), "px"
+            ),
+            contest("the smallest object that fits", -area, wanted, "px²"),
+        ]
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
     def _pieces(self, priors: Priors, num_gt: int):
         """Points (r, 2), stride () and size range of samples of one level."""
         step = piece_size(self.max_pairs, num_gt, priors.points.device)
@@ -108,6 +137,18 @@ class FCOS(Assigner):
 
     def _highest_priority(self, points, stride, size_range, boxes, priority) -> Tensor:
         """(B, r), the highest ``priority`` (B, G) among the ground truths that fit, 0 if none."""
+        largest, depth = self._size_and_depth(points, stride, boxes)
+        # Comparisons in place stay float, which is much faster on a CPU than masks are.
+        fits = largest.eq_(largest.clamp(*size_range)).mul_(depth.gt_(0))
+        return fits.mul_(priority[..., None]).amax(dim=1)
+
+    def _size_and_depth(self, points, stride, boxes) -> tuple[Tensor, Tensor]:
+        """What steps 2 and 1 compare, in pixels, each (B, G, r).
+
+        Returns:
+            The largest distance to a side of the ground truth, and how far the point lies inside of
+            its region.
+        """
         sides = _distances(points, boxes)
         largest = torch.maximum(torch.maximum(*sides[:2]), torch.maximum(*sides[2:]))
         if self.center_sampling:
@@ -115,11 +156,8 @@ class FCOS(Assigner):
             low = torch.maximum(center - reach, boxes[..., :2])
             high = torch.minimum(center + reach, boxes[..., 2:])
             sides = _distances(points, torch.cat([low, high], dim=-1))
-        nearest = torch.minimum(torch.minimum(*sides[:2]), torch.minimum(*sides[2:]))
-        low, high = size_range
-        # Comparisons in place stay float, which is much faster on a CPU than masks are.
-        fits = largest.eq_(largest.clamp(low, high)).mul_(nearest.gt_(0))
-        return fits.mul_(priority[..., None]).amax(dim=1)
+        depth = torch.minimum(torch.minimum(*sides[:2]), torch.minimum(*sides[2:]))
+        return largest, depth
 
 
 def _distances(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from onenet import Assignment, GroundTruth, Predictions, Priors
-from onenet.assignment.overlaps import largest_iou
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.overlaps import largest_iou, pairwise_iou
 from torch import Tensor
 
 from .cells import center_cells
@@ -39,6 +40,22 @@ class GridMaxIoU(MaxIoU):
         assignment = super().forward(priors, predictions, gt)
         overlapping = largest_iou(priors.boxes[None], gt, self.max_pairs) > self.iou
         return assignment.keep(~overlapping | assignment.positive_samples())
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        explanation = super().explain(priors, predictions, gt)
+        responsible = self.overlaps(priors, gt).responsible > 0
+        iou = pairwise_iou(priors.boxes[None], gt)
+        overlapping = Condition(
+            f"prior box of an IoU above {self.iou:g} with an object", iou > self.iou, iou - self.iou
+        )
+        return Explanation.of(
+            gt,
+            len(priors),
+            {"IoU of the prior box": iou, **explanation.quantities},
+            [Condition("in a cell that holds a centre", responsible), *explanation.conditions],
+            [overlapping],
+        )
 
     def overlaps(self, priors: Priors, gt: GroundTruth) -> PairwiseIoU:
         return ResponsibleIoU(priors, gt, self.max_pairs)

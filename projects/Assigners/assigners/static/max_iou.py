@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import MIN_AREA, box_area
 from torch import Tensor
 
+from ..conflicts import ahead, is_owner
 from ..dense import dense_assignment
 from ..settings import rule_settings
 
@@ -136,6 +138,40 @@ class MaxIoU(Assigner):
         positive = taken | (best >= self.pos_iou)
         ignored = (best >= self.neg_iou) & ~positive
         return dense_assignment(torch.where(taken, taker - 1, index).long(), positive, ignored)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        iou = torch.cat([piece.clone() for _, piece, _ in self.overlaps(priors, gt)], dim=-1)
+        takes = self._takes(priors, gt, iou)
+        number = torch.arange(1, iou.shape[1] + 1, device=iou.device)[:, None]
+        taker = (takes * number).amax(dim=1)
+        owner = torch.where(taker > 0, taker - 1, iou.argmax(dim=1))
+        name = f"IoU of at least {self.pos_iou:g}"
+        other = ", or a best sample of the object" if self.low_quality else ""
+        last = ", or the last to take it as a best one" if self.low_quality else ""
+        conditions = [
+            Condition(name + other, (iou >= self.pos_iou) | takes, iou - self.pos_iou),
+            Condition(
+                "the object that it overlaps most" + last,
+                is_owner(owner, iou.shape[1]),
+                ahead(iou, gt.valid[..., None].expand_as(iou)),
+                contest=True,
+            ),
+        ]
+        quantities = {"IoU": iou, "largest IoU of the object": iou.amax(dim=-1, keepdim=True)}
+        name = f"IoU of at least {self.neg_iou:g} with an object"
+        ignored = Condition(name, iou >= self.neg_iou, iou - self.neg_iou)
+        return Explanation.of(gt, len(priors), quantities, conditions, [ignored])
+
+    def _takes(self, priors: Priors, gt: GroundTruth, iou: Tensor) -> Tensor:
+        """(B, G, R) bool, the samples that step 3 gives to a ground truth."""
+        if not self.low_quality:
+            return torch.zeros_like(iou, dtype=torch.bool)
+        wanted, sample = self._best_samples(self.overlaps(priors, gt), gt.valid)
+        if self.all_ties:
+            return iou == wanted[..., None]
+        number = torch.arange(len(priors), device=iou.device)
+        return (number == sample[..., None]) & (wanted < UNREACHABLE)[..., None]
 
     def overlaps(self, priors: Priors, gt: GroundTruth) -> PairwiseIoU:
         """The overlap of each sample with each ground truth, piece by piece."""

@@ -2,6 +2,7 @@
 
 from .assigner import ASSIGNER_REGISTRY, Assigner, build_assigner
 from .best_score import BestScore
+from .explanation import Condition, Explanation
 from .min_cost import MinCost
 from .sampling import OHEM, HardNegatives, IoUBalancedSampling, RandomSampling
 from .soft_targets import IoUTargets
@@ -12,6 +13,8 @@ __all__ = [
     "OHEM",
     "Assigner",
     "BestScore",
+    "Condition",
+    "Explanation",
     "HardNegatives",
     "IgnoreRegions",
     "IoUBalancedSampling",

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import choose
 from ..structures import Assignment, GroundTruth, Predictions, Priors
+from .explanation import Explanation
 
 ASSIGNER_REGISTRY = Registry("ASSIGNER")
 ASSIGNER_REGISTRY.__doc__ = """
@@ -40,6 +41,18 @@ class Assigner(nn.Module):
             gt: G padded ground truths for each of B images.
         """
         raise NotImplementedError
+
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        """Why each sample is positive, negative or ignored; its verdict is that of :meth:`forward`.
+
+        It keeps every pair in memory and is made to be looked at, not to train with. A rule that
+        does not say more tells what it has chosen.
+
+        Args:
+            priors, predictions, gt: as for :meth:`forward`.
+        """
+        assignment = self(priors, predictions, gt)
+        return Explanation.of_assignment(gt, len(priors), assignment, type(self).__name__)
 
 
 def build_assigner(cfg: CfgNode) -> Assigner:

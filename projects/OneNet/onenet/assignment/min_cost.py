@@ -12,11 +12,12 @@ from ..errors import ConfigError, choose
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .assigner import ASSIGNER_REGISTRY, Assigner
 from .costs import box_cost, center_cost, class_cost, outside_level_range
+from .explanation import Condition, Explanation, one_sample_each, ranks
 from .hungarian import solve_hungarian
 from .levels import ANY_SIZE, SizeRanges, ranges_of_levels
-from .pieces import check_max_pairs, pieces
-from .regions import prefer_center_region
-from .selection import SmallestSoFar
+from .pieces import check_max_pairs, of_all_pairs, pieces
+from .regions import center_region_depth, in_center_region, prefer_center_region
+from .selection import SmallestSoFar, smallest
 
 # Stands for NaN and infinite costs. Still exact when the solver adds hundreds of them in float64.
 NON_FINITE_COST = 1e8
@@ -126,13 +127,7 @@ class MinCost(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        if self.solver == "argmin":
-            _, sample = self._cheapest(priors, predictions, gt, count=1)
-            sample, matched = sample[..., 0], gt.valid
-        else:
-            count = min(gt.labels.shape[1], len(priors))
-            cost, sample = self._cheapest(priors, predictions, gt, count)
-            sample, matched = solve_hungarian(cost, sample, gt.valid)
+        sample, matched = self._match(priors, predictions, gt)
         slots = torch.arange(sample.shape[1], device=sample.device).expand_as(sample)
         return Assignment(
             sample=sample.masked_fill(~matched, 0),
@@ -141,6 +136,58 @@ class MinCost(Assigner):
             score=torch.ones_like(sample, dtype=torch.float32),
             num_samples=len(priors),
         )
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        cost = of_all_pairs(self._preferred_costs, priors, predictions, gt, self.max_pairs)
+        rank = ranks(cost)
+        if self.solver == "argmin":
+            least, second = smallest(cost, 2)[0][..., [0, -1]].split(1, dim=-1)
+            chosen = rank == 0
+            margin = torch.where(chosen, second, least) - cost
+            choice = Condition("the cheapest sample of the object", chosen, margin, "of cost")
+        else:
+            chosen = one_sample_each(*self._match(priors, predictions, gt), len(priors))
+            choice = Condition("its sample where all pairs together are cheapest", chosen)
+        quantities = {**self._terms(priors, predictions, gt), "rank of the cost": rank}
+        if self.region == "anywhere":
+            return Explanation.of(gt, len(priors), quantities, [choice])
+        depth = center_region_depth(priors, gt.boxes, self._radius)
+        passed = in_center_region(priors, gt.boxes, self._radius) | chosen
+        name = "object" if self.region == "inside" else "centre region"
+        region = Condition(f"inside the {name}, or nearest for want of one", passed, depth, "px")
+        quantities["depth in the region (px)"] = depth
+        return Explanation.of(gt, len(priors), quantities, [region, choice])
+
+    def _terms(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> dict[str, Tensor]:
+        """The weighted terms of the cost by name, and at last their sum, each (B, G, R)."""
+        total = {"cost": self.cost_matrix(priors, predictions, gt)}
+        terms = {}
+        if self.class_weight != 0:
+            cost = class_cost(predictions.logits.float(), gt.labels, self.alpha, self.gamma)
+            terms["class cost"] = cost * self.class_weight
+        boxes = self._boxes(priors, predictions, gt)
+        if boxes is not None:
+            terms["L1 cost"] = box_cost(boxes, gt, self.l1_weight, 0)
+            terms["GIoU cost"] = box_cost(boxes, gt, 0, self.giou_weight)
+            return {**terms, **total}
+        terms["L1 cost of the centre"] = center_cost(priors.points, gt) * self.l1_weight
+        if len(priors.level_sizes) > 1:
+            terms["cost of the level"] = self._wrong_level(priors, gt) * WRONG_LEVEL_COST
+        return {**terms, **total}
+
+    def _match(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> tuple[Tensor, Tensor]:
+        """Step 2: (B, G) int64 the sample of each ground truth, and whether it has one."""
+        if self.solver == "argmin":
+            _, sample = self._cheapest(priors, predictions, gt, count=1)
+            return sample[..., 0], gt.valid
+        count = min(gt.labels.shape[1], len(priors))
+        cost, sample = self._cheapest(priors, predictions, gt, count)
+        return solve_hungarian(cost, sample, gt.valid)
 
     def cost_matrix(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """Total cost of every pair wherever it is, (B, G, R) float32, finite."""
@@ -155,24 +202,37 @@ class MinCost(Assigner):
         )
 
     def _location_cost(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
-        if self.location == "predictions":
-            return box_cost(predictions.boxes.float(), gt, self.l1_weight, self.giou_weight)
-        if priors.anchors > 1:
-            boxes = priors.boxes.expand(len(gt.boxes), -1, -1)
+        boxes = self._boxes(priors, predictions, gt)
+        if boxes is not None:
             return box_cost(boxes, gt, self.l1_weight, self.giou_weight)
         cost = center_cost(priors.points, gt).mul_(self.l1_weight)
         if len(priors.level_sizes) > 1:
-            ranges = ranges_of_levels(self.size_ranges, priors)
-            outside = outside_level_range(priors.points, ranges[priors.level], gt)
-            cost.add_(outside, alpha=WRONG_LEVEL_COST)
+            cost.add_(self._wrong_level(priors, gt), alpha=WRONG_LEVEL_COST)
         return cost
 
-    def _preferred(self, cost: Tensor, priors: Priors, gt: GroundTruth) -> Tensor:
+    def _preferred_costs(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Tensor:
         """Costs by which samples in the region come first."""
+        cost = self.cost_matrix(priors, predictions, gt)
         if self.region == "anywhere":
             return cost
-        radius = self.region_radius if self.region == "center" else math.inf
-        return prefer_center_region(cost, priors, gt.boxes, radius, NON_FINITE_COST)
+        return prefer_center_region(cost, priors, gt.boxes, self._radius, NON_FINITE_COST)
+
+    @property
+    def _radius(self) -> float:
+        return self.region_radius if self.region == "center" else math.inf
+
+    def _boxes(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor | None:
+        """(B, r, 4), what the location cost compares; None where it is points."""
+        if self.location == "predictions":
+            return predictions.boxes.float()
+        return priors.boxes.expand(len(gt.boxes), -1, -1) if priors.anchors > 1 else None
+
+    def _wrong_level(self, priors: Priors, gt: GroundTruth) -> Tensor:
+        """(B, G, r) bool."""
+        ranges = ranges_of_levels(self.size_ranges, priors)
+        return outside_level_range(priors.points, ranges[priors.level], gt)
 
     def _cheapest(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, count: int
@@ -184,5 +244,5 @@ class MinCost(Assigner):
         """
         cheapest = SmallestSoFar(count)
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
-            cheapest.add(self._preferred(self.cost_matrix(*part, gt), part[0], gt), start)
+            cheapest.add(self._preferred_costs(*part, gt), start)
         return cheapest.result()

@@ -22,9 +22,11 @@ def largest_iou(boxes: Tensor, gt: GroundTruth, max_pairs: int = 0) -> Tensor:
         (B, R) in [0, 1]; 0 in an image without objects, and for a box that is not finite.
     """
     step = piece_size(max_pairs, gt.valid.numel(), boxes.device)
-    valid = gt.valid[..., None]
-    largest = [
-        elementwise_iou(piece[:, None], gt.boxes[:, :, None]).nan_to_num_(0).mul_(valid).amax(dim=1)
-        for piece in map(in_rows, boxes.split(step, dim=1))
-    ]
-    return torch.cat(largest, dim=1)
+    parts = map(in_rows, boxes.split(step, dim=1))
+    return torch.cat([pairwise_iou(part, gt).amax(dim=1) for part in parts], dim=1)
+
+
+def pairwise_iou(boxes: Tensor, gt: GroundTruth) -> Tensor:
+    """(B, G, R), IoU of each box with each ground truth; the rest as for :func:`largest_iou`."""
+    iou = elementwise_iou(boxes[:, None], gt.boxes[:, :, None])
+    return iou.nan_to_num_(0).mul_(gt.valid[..., None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -75,6 +75,18 @@ def pieces(
     for index, (part, values) in enumerate(zip(parts, predicted, strict=True)):
         part = replace(priors, **dict(zip(fields, part, strict=True)))
         yield index * step, part, Predictions(*values)
+
+
+def of_all_pairs(
+    function: Callable[[Priors, Predictions, GroundTruth], Tensor],
+    priors: Priors,
+    predictions: Predictions,
+    gt: GroundTruth,
+    max_pairs: int | None,
+) -> Tensor:
+    """(..., R), what a function (..., r) of pieces gives, to the bit, with all of it in memory."""
+    parts = pieces(priors, predictions, gt, max_pairs)
+    return torch.cat([function(*part, gt) for _, *part in parts], dim=-1)
 
 
 def in_rows(boxes: Tensor) -> Tensor:

@@ -23,6 +23,12 @@ def in_center_region(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
     return _region(priors, boxes, distance_to_centers(priors.points, boxes), radius)
 
 
+def center_region_depth(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
+    """(B, G, R), how far a point lies inside the region of :func:`in_center_region`, in pixels."""
+    near = radius * priors.stride - distance_to_centers(priors.points, boxes)
+    return torch.minimum(near, depth_inside(priors.points, boxes))
+
+
 def prefer_center_region(
     cost: Tensor, priors: Priors, boxes: Tensor, radius: float, worst: float
 ) -> Tensor:
