@@ -4,11 +4,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-from onenet import Assignment, MinCost
-from onenet.assignment import Condition, Explanation
+from onenet import Assignment, Criterion, MinCost
+from onenet.assignment import (
+    OHEM,
+    Condition,
+    Explanation,
+    HardNegatives,
+    IgnoreRegions,
+    IoUBalancedSampling,
+    IoUTargets,
+    RandomSampling,
+)
 
 from .assigner_cases import CASES, EXAMPLE_NAME, HEADS, build, scene
 from .test_assigner_contract import DEGENERATE
+from .test_criterion_contract import CASES as CRITERION_CASES
+from .test_criterion_contract import Step
+from .test_criterion_contract import build as build_criterion
 
 pytestmark = pytest.mark.numeric
 
@@ -27,9 +39,8 @@ def check(assigner, data):
 
 
 @pytest.mark.parametrize("head, name, options", CASES)
-@pytest.mark.parametrize("max_pairs", [1 << 18, 500])
-def test_the_verdict_is_the_assignment(head, name, options, max_pairs):
-    assigner = build(head, name, options, max_pairs)
+def test_the_verdict_is_the_assignment(head, name, options):
+    assigner = build(head, name, options, max_pairs=20_000)  # in pieces
     check(assigner, scene(head))
     check(assigner, scene(head, CROWD, LABELS, slots=9))
 
@@ -64,6 +75,51 @@ def test_an_explanation_has_its_shape(head, name, options):
     assert torch.equal(positive & data.gt.valid[..., None], explanation.positive)
     assert (explanation.wanted | ~explanation.positive).all()
     assert len(explanation.describe(0, 0)) == len(explanation.conditions)
+
+
+CRITERIA = list({case.id.split("-", 1)[1]: case for case in CRITERION_CASES}.values())
+
+
+@pytest.mark.parametrize("head, name, options", CRITERIA)
+def test_learned_rules_explain_themselves(head, name, options):
+    criterion, data = build_criterion(head, name, options), scene(head, CROWD, LABELS, slots=9)
+    regions = torch.tensor([[[60.0, 40, 130, 110]], [[0, 0, 250, 90]]])
+    predictions = Step(head, data, criterion).predictions
+    for gt in (data.gt, replace(data.gt, ignore_boxes=regions)):
+        explanation = criterion.explain(data.priors, predictions, gt)
+        assignment = criterion.assign(data.priors, predictions, gt)
+        assert torch.equal(explanation.verdict, assignment.dense_gt())
+        weights = [x for name, x in explanation.quantities.items() if "weight" in name]
+        assert weights and all(x.isfinite().all() for x in weights)
+
+
+SUBSAMPLERS = [
+    IgnoreRegions(),
+    RandomSampling(count=40),
+    OHEM(count=40),
+    IoUBalancedSampling(count=40),
+    HardNegatives(),
+]
+
+
+@pytest.mark.parametrize("subsampler", SUBSAMPLERS, ids=lambda x: type(x).__name__)
+def test_what_a_subsampler_leaves_out_is_explained(subsampler):
+    head = "FCOS"
+    data = scene(head, CROWD, LABELS)
+    gt = replace(data.gt, ignore_boxes=torch.tensor([[[60.0, 40, 130, 110]]]).expand(2, -1, -1))
+    criterion = Criterion(
+        assigner=build(head, "MaxIoU"), losses=[], subsamplers=[subsampler, IoUTargets()]
+    )
+    state = torch.get_rng_state()
+    explanation = criterion.explain(data.priors, data.predictions, gt)
+    torch.set_rng_state(state)
+    verdict = criterion.assign(data.priors, data.predictions, gt).dense_gt()
+    assert torch.equal(explanation.verdict, verdict)
+    *_, condition = explanation.conditions
+    before = criterion.assigner(data.priors, data.predictions, gt).dense_gt()
+    left_out = (verdict == -2) & (before != -2)
+    assert left_out.any() and condition.name == f"not {subsampler.reason}"
+    assert torch.equal(~condition.passed[:, 0], left_out)
 
 
 def pairs(*rows):
@@ -105,9 +161,9 @@ def test_verdict_and_first_failure():
 
 def test_samples_that_are_not_kept_are_ignored():
     keep = torch.tensor([[True, True, False, False, True]])
-    explanation = example().kept("in an ignore region", keep)
+    explanation = example().kept("left out in an ignore region", keep)
     assert explanation.verdict.tolist() == [[0, -1, -2, -2, -2]]
-    assert explanation.describe(0, 3)[-1] == "not in an ignore region: no"
+    assert explanation.describe(0, 3)[-1] == "not left out in an ignore region: no"
 
 
 def test_a_rule_that_says_nothing_tells_what_it_has_chosen():

@@ -5,17 +5,19 @@ from __future__ import annotations
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
-from onenet.assignment.pieces import check_max_pairs, pieces
-from onenet.assignment.regions import in_center_region
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import pair_values, ranks
+from onenet.assignment.pieces import check_max_pairs, of_all_pairs, pieces
+from onenet.assignment.regions import center_region_depth, in_center_region
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError
 from onenet.geometry import gather_samples
 from torch import Tensor
 
-from ..conflicts import highest_taker
+from ..conflicts import contest, highest_taker
 from ..settings import rule_settings
 from .poto import check_quality
-from .quality import detection_scores, score_and_overlap
+from .quality import detection_scores, quality_terms, score_and_overlap
 
 
 @ASSIGNER_REGISTRY.register()
@@ -115,15 +117,44 @@ class OneToFew(Assigner):
     ) -> tuple[Tensor, Tensor]:
         """Steps 1 and 2: sample (B, G, C) int64, the best first, and whether it is positive."""
         best = SmallestSoFar(self.topk)
-        for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
-            quality = score_and_overlap(predicted, gt, self.alpha)
-            region = in_center_region(part, gt.boxes, self.radius) & gt.valid[..., None]
-            best.add(quality.masked_fill_(~region, 0).neg_(), start)
+        for start, *part in pieces(priors, predictions, gt, self.max_pairs):
+            best.add(self._costs(*part, gt), start)
         cost, sample = best.result()
         owner = highest_taker(sample, -cost, cost < 0, len(priors))
         slots = torch.arange(sample.shape[1], device=sample.device)[:, None]
         mine = owner.gather(1, sample.flatten(1)).view_as(sample) == slots
         return sample, mine & (cost < 0)
+
+    def _costs(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
+        """(B, G, r), the negative quality in the region, 0 outside."""
+        quality = score_and_overlap(predictions, gt, self.alpha)
+        region = in_center_region(priors, gt.boxes, self.radius) & gt.valid[..., None]
+        return quality.masked_fill_(~region, 0).neg_()
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        cost = of_all_pairs(self._costs, priors, predictions, gt, self.max_pairs)
+        rank = ranks(cost)
+        region = in_center_region(priors, gt.boxes, self.radius)
+        enough, few = cost < 0, rank < self.topk
+        conditions = [
+            Condition(
+                "inside the centre region",
+                region,
+                center_region_depth(priors, gt.boxes, self.radius),
+                "px",
+            ),
+            Condition("a quality above 0", enough, -cost),
+            Condition(f"one of the {self.topk} best samples", few, self.topk - 1.0 - rank),
+            contest("the object of the highest quality that takes it", -cost, enough & few),
+        ]
+        assignment = self(priors, predictions, gt)
+        quantities = {
+            **quality_terms(priors, predictions, gt, self.alpha),
+            "rank": rank,
+            "class target": pair_values(assignment.score, assignment, gt, len(priors)),
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
 
     def _class_weight(self, logits: Tensor, sample: Tensor, labels: Tensor, soft: Tensor) -> Tensor:
         """(B, R, K), ``soft_weight`` at the class of the pairs (B, G, C) that are ``soft``."""

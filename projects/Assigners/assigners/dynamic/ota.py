@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.overlaps import pairwise_iou
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.assignment.regions import in_center_region
 from onenet.errors import ConfigError
 from onenet.geometry import depth_inside, elementwise_iou
 from torch import Tensor
 
+from ..conflicts import ahead, is_owner
 from ..dense import dense_assignment
 from ..settings import rule_settings
 from .quality import focal_losses, logits_for
@@ -93,17 +98,48 @@ class OTA(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        slots = gt.valid.shape[1]
+        parts = self._images(priors, predictions, gt)
+        owner = torch.cat([self.shares(*part).argmax(dim=1) for part in parts])
+        return dense_assignment(owner.clamp(max=slots - 1), owner < slots)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        parts = list(self._images(priors, predictions, gt))
+        problems = zip(*(self._problem(*part) for part in parts), strict=True)
+        cost, background, supply = (torch.cat(x).float() for x in problems)
+        shares = torch.cat([self.shares(*part) for part in parts])
+        share, rest = shares[:, :-1], shares[:, -1:]
+        conditions = [
+            Condition("a share not below that of the background", share >= rest, share - rest),
+            Condition(
+                "the object of the largest share",
+                is_owner(shares.argmax(dim=1), gt.valid.shape[1]),
+                ahead(share, gt.valid[..., None].expand_as(share)),
+                contest=True,
+            ),
+        ]
+        quantities = {
+            "IoU": pairwise_iou(predictions.boxes.float(), gt),
+            "cost": cost,
+            "cost as background": background[:, None],
+            "labels of the object": supply[..., None],
+            "share": share,
+            "share of the background": rest,
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
+    def _images(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Iterator[tuple[Priors, Predictions, GroundTruth]]:
+        """As many images at a time as suits the memory."""
         images, slots = gt.valid.shape
         step = piece_size(self.max_pairs, slots * len(priors), gt.valid.device)
-        owners = []
         for start in range(0, images, step):
             part = slice(start, start + step)
             predicted = Predictions(predictions.logits[part], predictions.boxes[part])
             some = GroundTruth(gt.boxes[part], gt.labels[part], gt.valid[part], gt.image_size[part])
-            shares = self.shares(priors, predicted, some)
-            owners.append(shares.argmax(dim=1))
-        owner = torch.cat(owners)
-        return dense_assignment(owner.clamp(max=slots - 1), owner < slots)
+            yield priors, predicted, some
 
     def shares(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """Step 3: (B, G + 1, R), of each ground truth and, last, of the background."""

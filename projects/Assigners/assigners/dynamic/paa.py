@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.errors import ConfigError
 from onenet.geometry import elementwise_iou, elementwise_iou_giou, gather_samples
 from torch import Tensor
@@ -93,16 +94,35 @@ class PAA(Assigner):
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         candidates = self.candidates(priors, predictions, gt)
         loss = self._losses(predictions, gt, candidates.gt)
-        slots = gt.labels.shape[1]
-        sample = self._least(loss, candidates, priors, slots)
-        absent = loss.new_full((len(loss), 1), torch.inf)
-        least = gather_samples(torch.cat([loss, absent], dim=1), sample.flatten(1))
-        least, order = least.view_as(sample).sort(dim=-1, stable=True)
-        good = separate(least, self.whole_prefix)
-        positive = torch.zeros(len(loss), len(priors) + 1, dtype=torch.bool, device=loss.device)
-        positive = positive.scatter(1, sample.gather(-1, order).flatten(1), good.flatten(1))
-        assignment = dense_assignment(candidates.gt, positive[:, :-1])
+        sample, least = self._least(loss, candidates, priors, gt.labels.shape[1])
+        positive = _scatter(separate(least, self.whole_prefix), sample, len(priors))
+        assignment = dense_assignment(candidates.gt, positive)
         return replace(assignment, weight=self._weights(predictions, gt, assignment))
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        candidates = self.candidates(priors, predictions, gt)
+        loss = self._losses(predictions, gt, candidates.gt)
+        sample, least = self._least(loss, candidates, priors, gt.labels.shape[1])
+        good = separate(least, self.whole_prefix)
+        kept, positive = (
+            _scatter(x, sample, len(priors))[:, None] for x in (least.isfinite(), good)
+        )
+        last = least.masked_fill(~good, -torch.inf).amax(dim=-1, keepdim=True)
+        reasons = self.candidates.explain(priors, predictions, gt)
+        conditions = [
+            *reasons.conditions,
+            Condition(f"one of the {self.topk} candidates of least loss on its level", kept),
+            Condition("of the lower Gaussian of the losses", positive, last - loss[:, None]),
+        ]
+        weight = self(priors, predictions, gt).weight
+        quantities = {
+            "IoU of the prior box": reasons.quantities["IoU"],
+            "loss with the object that it overlaps most": loss[:, None],
+            "largest loss of a positive of the object": last,
+            "weight of the box losses": weight[:, None],
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
 
     def _losses(self, predictions: Predictions, gt: GroundTruth, index: Tensor) -> Tensor:
         """Step 2: (B, R) the loss of each sample with ground truth ``index`` (B, R)."""
@@ -114,8 +134,14 @@ class PAA(Assigner):
         loss = background + change + self.giou_weight * (1 - giou)
         return loss.nan_to_num_(NON_FINITE_LOSS, NON_FINITE_LOSS, NON_FINITE_LOSS)
 
-    def _least(self, loss: Tensor, candidates: Assignment, priors: Priors, slots: int) -> Tensor:
-        """(B, G, levels * topk) int64, the candidates of least loss on each level; R = none."""
+    def _least(
+        self, loss: Tensor, candidates: Assignment, priors: Priors, slots: int
+    ) -> tuple[Tensor, Tensor]:
+        """The candidates of least loss on each level, each (B, G, levels * topk), ascending.
+
+        Returns:
+            The samples, int64, and their losses; R and infinite where there is none.
+        """
         levels, num_samples = len(priors.level_sizes), loss.shape[1]
         none = slots * levels
         group = (candidates.gt * levels + priors.level).masked_fill(~candidates.positive, none)
@@ -130,7 +156,11 @@ class PAA(Assigner):
         target = (group * self.topk + rank).masked_fill(~kept, none * self.topk)
         table = order.new_full((len(loss), none * self.topk + 1), num_samples)
         table = table.scatter(1, target, order)[:, :-1]
-        return table.view(len(loss), slots, levels * self.topk)
+        sample = table.view(len(loss), slots, levels * self.topk)
+        absent = loss.new_full((len(loss), 1), torch.inf)
+        least = gather_samples(torch.cat([loss, absent], dim=1), sample.flatten(1))
+        least, order = least.view_as(sample).sort(dim=-1, stable=True)
+        return sample.gather(-1, order), least
 
     def _weights(self, predictions: Predictions, gt: GroundTruth, assignment: Assignment) -> Tensor:
         """Step 4: (B, R), with a mean of 1 over the positives."""
@@ -139,6 +169,12 @@ class PAA(Assigner):
         iou = elementwise_iou(predictions.boxes.float(), targets).nan_to_num_(0) * positive
         mean = iou.sum() / positive.sum().clamp(min=1)
         return (iou / mean.clamp(min=LEAST_WEIGHT)).clamp_(min=LEAST_WEIGHT) * positive
+
+
+def _scatter(values: Tensor, sample: Tensor, num_samples: int) -> Tensor:
+    """(B, R) bool, values (B, G, n) bool at their samples; those at R are left out."""
+    scattered = values.new_zeros(len(values), num_samples + 1)
+    return scattered.scatter(1, sample.flatten(1), values.flatten(1))[:, :-1]
 
 
 def separate(loss: Tensor, whole_prefix: bool) -> Tensor:

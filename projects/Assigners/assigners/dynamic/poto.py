@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import one_sample_each, ranks
 from onenet.assignment.hungarian import solve_hungarian
-from onenet.assignment.pieces import check_max_pairs, pieces
+from onenet.assignment.pieces import check_max_pairs, of_all_pairs, pieces
 from onenet.assignment.regions import prefer_center_region
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError, choose
 from torch import Tensor
 
-from ..conflicts import highest_taker
+from ..conflicts import contest, highest_taker
 from ..settings import rule_settings
-from .quality import score_and_overlap
+from .quality import quality_terms, score_and_overlap
 
 SOLVERS = ("hungarian", "argmax")
 
@@ -71,24 +73,49 @@ class POTO(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        sample, matched = self._match(priors, predictions, gt)
+        return Assignment(
+            sample=sample,
+            gt=torch.arange(sample.shape[1], device=sample.device).expand_as(sample),
+            weight=matched.float(),
+            score=torch.ones_like(sample, dtype=torch.float32),
+            num_samples=len(priors),
+        )
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        cost = of_all_pairs(self._costs, priors, predictions, gt, self.max_pairs)
+        quantities = {
+            **quality_terms(priors, predictions, gt, self.alpha),
+            "rank": ranks(cost),
+        }
+        if self.solver == "argmax":
+            best = (quantities["rank"] == 0) & gt.valid[..., None]
+            lead = cost.amin(dim=-1, keepdim=True) - cost
+            conditions = [
+                Condition("the best sample of the object", best, lead),
+                contest("the object of the highest quality that takes it", -cost, best),
+            ]
+        else:
+            sample, matched = self._match(priors, predictions, gt)
+            chosen = one_sample_each(sample, matched, len(priors))
+            conditions = [Condition("its sample where all pairs together are best", chosen)]
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
+    def _match(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> tuple[Tensor, Tensor]:
+        """Step 2: (B, G) int64 the sample of each ground truth, and whether it has it."""
         slots = torch.arange(gt.labels.shape[1], device=gt.labels.device)
         best = SmallestSoFar(len(slots) if self.solver == "hungarian" else 1)
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
             best.add(self._costs(*part, gt), start)
         cost, sample = best.result()
         if self.solver == "hungarian":
-            sample, matched = solve_hungarian(cost, sample, gt.valid)
-        else:
-            owner = highest_taker(sample, -cost, gt.valid[..., None], len(priors))
-            sample = sample[..., 0]
-            matched = owner.gather(1, sample) == slots
-        return Assignment(
-            sample=sample,
-            gt=slots.expand_as(sample),
-            weight=matched.float(),
-            score=torch.ones_like(sample, dtype=torch.float32),
-            num_samples=len(priors),
-        )
+            return solve_hungarian(cost, sample, gt.valid)
+        owner = highest_taker(sample, -cost, gt.valid[..., None], len(priors))
+        sample = sample[..., 0]
+        return sample, owner.gather(1, sample) == slots
 
     def _costs(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, r), the negative quality in the region, between 1 and 2 outside."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from onenet import GroundTruth, Predictions
-from onenet.geometry import elementwise_iou
+from onenet import GroundTruth, Predictions, Priors
+from onenet.assignment.overlaps import pairwise_iou
+from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
 from torch import Tensor
 
 
@@ -65,3 +66,17 @@ def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -
     iou = elementwise_iou(predictions.boxes.float()[:, None], gt.boxes[:, :, None])
     quality = scores_for(predictions, gt.labels).pow_(1 - alpha).mul_(iou.pow_(alpha))
     return quality.nan_to_num_(0)
+
+
+def quality_terms(
+    priors: Priors, predictions: Predictions, gt: GroundTruth, alpha: float
+) -> dict[str, Tensor]:
+    """What POTO's quality is made of, by name, each (B, G, R) or (B, 1, R)."""
+    return {
+        "score": scores_for(predictions, gt.labels),
+        "IoU": pairwise_iou(predictions.boxes.float(), gt),
+        "quality": score_and_overlap(predictions, gt, alpha),
+        "distance from the centre (strides)": distance_to_centers(priors.points, gt.boxes)
+        / priors.stride,
+        "depth in the object (px)": depth_inside(priors.points, gt.boxes),
+    }

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.pieces import check_max_pairs, piece_size, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
@@ -88,8 +89,7 @@ class AnchorBags(Assigner):
 
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         sample, found = self.bags(priors, predictions, gt)
-        weight = mean_max_weights(self.likelihoods(priors, predictions, gt, sample))
-        part = weight / weight.amax(dim=-1, keepdim=True)
+        _, _, part = self._weights(priors, predictions, gt, sample)
         part = part.masked_fill((part < SHOWN) | ~found[..., None], 0)
         slots = torch.arange(sample.shape[1], device=sample.device)[:, None].expand_as(sample)
         return Assignment(
@@ -99,6 +99,32 @@ class AnchorBags(Assigner):
             score=torch.ones_like(part).flatten(1),
             num_samples=len(priors),
         )
+
+    def _weights(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth, sample: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Likelihood, weight and part of the largest weight of samples of a bag, (B, G, C)."""
+        likelihood = self.likelihoods(priors, predictions, gt, sample)
+        weight = mean_max_weights(likelihood)
+        return likelihood, weight, weight / weight.amax(dim=-1, keepdim=True)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        sample, found = self.bags(priors, predictions, gt)
+        iou = elementwise_iou(priors.boxes, gt.boxes[:, :, None])
+        in_bag = torch.zeros_like(iou, dtype=torch.bool).scatter(2, sample, True)
+        least = iou.gather(2, sample).amin(dim=-1, keepdim=True)
+        names = "likelihood", "weight", "part of the largest weight"
+        terms = self._weights(priors, predictions, gt, sample)
+        terms = (torch.zeros_like(iou).scatter(2, sample, x) for x in terms)
+        quantities = {"IoU of the prior box": iou, **dict(zip(names, terms, strict=True))}
+        part = quantities[names[-1]]
+        conditions = [
+            Condition("object that overlaps any prior box", found[..., None]),
+            Condition(f"one of the {self.topk} largest IoUs of the object", in_bag, iou - least),
+            Condition(f"at least {SHOWN:g} of its largest weight", part >= SHOWN, part - SHOWN),
+        ]
+        return Explanation.of(gt, len(priors), quantities, conditions)
 
 
 @CRITERION_REGISTRY.register()

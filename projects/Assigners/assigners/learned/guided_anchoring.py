@@ -9,6 +9,7 @@ from typing import Any
 from detectron2.config import configurable
 from fvcore.nn import sigmoid_focal_loss
 from onenet import Assigner, Assignment, Criterion, GroundTruth, Predictions, Priors
+from onenet.assignment import Explanation
 from onenet.assignment.subsampling import inside_regions
 from onenet.criterion import (
     CRITERION_REGISTRY,
@@ -99,6 +100,18 @@ class GuidedAnchoring(Criterion):
 
     def assign(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         return super().assign(with_anchors(priors, predictions), predictions, gt)
+
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        explanation = super().explain(with_anchors(priors, predictions), predictions, gt)
+        location = predictions.anchors.location.detach().float().sigmoid()[:, None]
+        positive, negative = (x[:, None].float() for x in self.regions(priors, gt))
+        return explanation.add(
+            {
+                "score of the location": location,
+                "target of the location": positive,
+                "weight of the location": positive + NEGATIVE_WEIGHT * negative,
+            }
+        )
 
     def weigh(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, assignment: Assignment

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.levels import level_slices
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import box_centers, elementwise_iou_giou, encode_ltrb
 from torch import Tensor
 
-from ..conflicts import highest_taker
+from ..conflicts import contest, highest_taker
 from ..dense import dense_assignment
 from ..settings import rule_settings
 
@@ -70,13 +71,41 @@ class ATSS(Assigner):
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         sample = self._candidates(priors, gt)
-        boxes = gt.boxes[:, :, None]
-        iou, _ = elementwise_iou_giou(priors.boxes[sample], boxes)
-        inside = encode_ltrb(priors.points[sample], boxes).amin(dim=-1) > INSIDE_EPS
-        positive = inside & (iou >= _threshold(iou)) & gt.valid[..., None]
+        iou, depth = _iou_and_depth(priors.boxes[sample], priors.points[sample], gt)
+        positive = (depth > INSIDE_EPS) & (iou >= _threshold(iou)) & gt.valid[..., None]
         owner = highest_taker(sample, iou, positive, len(priors))
         slots = gt.labels.shape[1]
         return dense_assignment(owner.clamp(max=slots - 1), owner < slots)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        sample = self._candidates(priors, gt)
+        threshold = _threshold(_iou_and_depth(priors.boxes[sample], priors.points[sample], gt)[0])
+        iou, depth = _iou_and_depth(priors.boxes, priors.points, gt)
+        candidate = torch.zeros_like(iou, dtype=torch.bool).scatter_(2, sample, True)
+        enough, inside = iou >= threshold, depth > INSIDE_EPS
+        wanted = candidate & enough & inside & gt.valid[..., None]
+        distance = (priors.points - box_centers(gt.boxes)[:, :, None]).square().sum(dim=-1).sqrt()
+        near = f"one of the {self.topk} nearest locations of its level"
+        conditions = [
+            Condition(near, candidate, self._reach(distance, candidate, priors) - distance, "px"),
+            Condition("IoU of at least the threshold of the object", enough, iou - threshold),
+            Condition("inside the object", inside, depth - INSIDE_EPS, "px"),
+            contest("the object of the largest IoU that takes it", iou, wanted),
+        ]
+        quantities = {
+            "distance from the centre (px)": distance,
+            "IoU": iou,
+            "threshold of the IoU": threshold,
+            "depth in the object (px)": depth,
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
+    def _reach(self, distance: Tensor, candidate: Tensor, priors: Priors) -> Tensor:
+        """(B, G, R), the distance of the farthest candidate on the level of each sample."""
+        distance = distance.masked_fill(~candidate, 0)
+        farthest = [distance[..., level].amax(dim=-1) for level in level_slices(priors)]
+        return torch.stack(farthest, dim=-1)[..., priors.level]
 
     def _candidates(self, priors: Priors, gt: GroundTruth) -> Tensor:
         """Step 1: (B, G, C) int64, the candidates of all levels."""
@@ -87,6 +116,22 @@ class ATSS(Assigner):
             nearest = nearest_points(points, centers, count, self.max_pairs)
             candidates.append(nearest + level.start)
         return torch.cat(candidates, dim=-1)
+
+
+def _iou_and_depth(boxes: Tensor, points: Tensor, gt: GroundTruth) -> tuple[Tensor, Tensor]:
+    """What steps 2 and 3 compare, each (B, G, n).
+
+    Args:
+        boxes, points: (n, 4) and (n, 2) of the same samples for all, or (B, G, n, 4) and (B, G, n,
+            2) of those of each ground truth.
+        gt: G padded ground truths for each of B images.
+
+    Returns:
+        IoU, and how far a point lies inside, in pixels.
+    """
+    others = gt.boxes[:, :, None]
+    iou, _ = elementwise_iou_giou(boxes, others)
+    return iou, encode_ltrb(points, others).amin(dim=-1)
 
 
 def _threshold(iou: Tensor) -> Tensor:

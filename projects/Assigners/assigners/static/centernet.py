@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import one_sample_each
 from onenet.assignment.levels import (
     ANY_SIZE,
     SizeRanges,
@@ -21,7 +23,12 @@ from onenet.geometry import elementwise_iou_giou
 from torch import Tensor
 
 from ..settings import rule_settings
-from .gaussians import GaussianCells, lighter_negatives
+from .gaussians import (
+    GaussianCells,
+    distance_and_gaussian,
+    explain_weights,
+    lighter_negatives,
+)
 
 
 @ASSIGNER_REGISTRY.register()
@@ -114,10 +121,33 @@ class CenterNet(Assigner):
             cls_weight=cls_weight.transpose(1, 2),
         )
 
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        assignment = self(priors, predictions, gt)
+        cells = self.locate(priors, gt)
+        terms = distance_and_gaussian(cells, len(priors) // priors.anchors)
+        distance, gaussian = (x.repeat_interleave(priors.anchors, dim=-1) for x in terms)
+        weights, ignored = explain_weights(assignment, gt, gaussian)
+        size = _size(gt)[..., None]
+        kept = Condition("object with a width and height in the image", cells.kept[..., None])
+        level = Condition("on the level for the size of the object", distance.isfinite())
+        cell = Condition("the cell of the centre", distance == 0, -distance, "cells")
+        anchor = one_sample_each(assignment.sample, cells.kept, len(priors))
+        conditions = [kept, level, cell]
+        if priors.anchors > 1:
+            conditions.append(Condition("the anchor of the largest IoU in its cell", anchor))
+        quantities = {
+            "half of the longer side (px)": size,
+            "distance from the centre (cells)": distance,
+            "radius of the Gaussian (cells)": cells.radius[..., None],
+            **weights,
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions, ignored)
+
     def locate(self, priors: Priors, gt: GroundTruth) -> GaussianCells:
         """Steps 1 to 3: level, centre cell and radius of every ground truth."""
         first, columns, rows, stride = self._grids(priors)
-        size = (gt.boxes[..., 2:] - gt.boxes[..., :2]).amax(dim=-1) / 2
+        size = _size(gt)
         level = torch.zeros_like(gt.labels)
         for _, largest in ranges_of_levels(self.size_ranges, priors)[:-1]:
             level += size > largest
@@ -162,6 +192,11 @@ class CenterNet(Assigner):
             return anchors[..., 0]
         iou, _ = elementwise_iou_giou(priors.boxes[anchors], gt.boxes[:, :, None])
         return anchors.gather(-1, iou.argmax(dim=-1, keepdim=True))[..., 0]
+
+
+def _size(gt: GroundTruth) -> Tensor:
+    """(B, G), half of the longer side in pixels."""
+    return (gt.boxes[..., 2:] - gt.boxes[..., :2]).amax(dim=-1) / 2
 
 
 def _constants(values: Sequence[int], device: torch.device) -> Tensor:

@@ -6,11 +6,17 @@ import math
 
 import torch
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.pieces import check_max_pairs
 from onenet.errors import ConfigError
 from torch import Tensor
 
-from .gaussians import GaussianCells, lighter_negatives
+from .gaussians import (
+    GaussianCells,
+    distance_and_gaussian,
+    explain_weights,
+    lighter_negatives,
+)
 
 
 class CornerCells(Assigner):
@@ -64,6 +70,21 @@ class CornerCells(Assigner):
             cls_weight=weight.transpose(1, 2),
         )
 
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        cells = self.locate(priors, gt)
+        distance, gaussian = distance_and_gaussian(cells, len(priors))
+        # A sample has to do with one corner of each object, that of its own map.
+        distance, gaussian = _of_corners(distance).amin(dim=1), _of_corners(gaussian).amax(dim=1)
+        weights, ignored = explain_weights(self(priors, predictions, gt), gt, gaussian)
+        quantities = {
+            "distance from the corner (cells)": distance,
+            "radius of the Gaussian (cells)": _of_corners(cells.radius[..., None])[:, 0],
+            **weights,
+        }
+        cell = Condition("the cell of the corner", distance == 0, -distance, "cells")
+        return Explanation.of(gt, len(priors), quantities, [cell], ignored)
+
     def locate(self, priors: Priors, gt: GroundTruth) -> GaussianCells:
         """Cell and radius of the G top-left corners, and then of the G bottom-right corners.
 
@@ -95,6 +116,11 @@ class CornerCells(Assigner):
         For a given area, that of corners that move inwards is largest for a square.
         """
         return math.ceil(math.sqrt(num_cells) * (1 - math.sqrt(self.min_overlap)) / 2)
+
+
+def _of_corners(values: Tensor) -> Tensor:
+    """(B, 2, G, ...) of values (B, 2 G, ...) in the order of :meth:`CornerCells.locate`."""
+    return values.unflatten(1, (2, -1))
 
 
 def corner_radius(height: Tensor, width: Tensor, min_overlap: float) -> Tensor:

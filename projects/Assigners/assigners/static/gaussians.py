@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from onenet import Assignment, GroundTruth
+from onenet.assignment import Condition
 from onenet.assignment.pieces import piece_size
 from torch import Tensor
 
@@ -77,6 +79,43 @@ def lighter_negatives(
         lighter = heat.neg_().add_(1).square_().square_()
         weight.scatter_reduce_(1, index.flatten(1), lighter.flatten(1), "amin")
     return weight.view(batch, num_classes, num_locations)
+
+
+def distance_and_gaussian(cells: GaussianCells, num_locations: int) -> tuple[Tensor, Tensor]:
+    """What every location is to every cell that a Gaussian stands on, each (B, P, L) float32.
+
+    Returns:
+        The larger one of the distances along x and y, in cells, infinite on other maps; and the
+        Gaussian there.
+    """
+    index = torch.arange(num_locations, device=cells.x.device) - cells.first[..., None]
+    columns, rows = cells.columns[..., None], cells.rows[..., None]
+    x = index % columns - cells.x[..., None]
+    y = index.div(columns, rounding_mode="floor") - cells.y[..., None]
+    radius = cells.radius[..., None]
+    distance = torch.maximum(x.abs(), y.abs())
+    same_map = (index >= 0) & (index < columns * rows)
+    sigma = (2 * radius + 1) / 6
+    gaussian = torch.exp(-(x.square() + y.square()) / (2 * sigma.square()))
+    drawn = same_map & (distance <= radius) & cells.kept[..., None]
+    return distance.float().masked_fill(~same_map, torch.inf), gaussian * drawn
+
+
+def explain_weights(
+    assignment: Assignment, gt: GroundTruth, gaussian: Tensor
+) -> tuple[dict[str, Tensor], list[Condition]]:
+    """Quantities of an explanation, and what makes a sample ignored: all classes have weight 0.
+
+    Args:
+        assignment: with a weight (B, R, K) for every class.
+        gt: G padded ground truths for each of B images.
+        gaussian: (B, G, R), of each ground truth alone.
+    """
+    image = torch.arange(len(gt.labels), device=gt.labels.device)[:, None]
+    weight = assignment.cls_weight.transpose(1, 2)
+    quantities = {"Gaussian": gaussian, "weight in the class loss": weight[image, gt.labels]}
+    nothing = (weight == 0).all(dim=1, keepdim=True)
+    return quantities, [Condition("of weight 0 for every class", nothing)]
 
 
 def _profile(

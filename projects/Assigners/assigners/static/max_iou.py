@@ -8,6 +8,7 @@ import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import one_sample_each
 from onenet.assignment.pieces import check_max_pairs, piece_size
 from onenet.errors import ConfigError
 from onenet.geometry import MIN_AREA, box_area
@@ -170,8 +171,7 @@ class MaxIoU(Assigner):
         wanted, sample = self._best_samples(self.overlaps(priors, gt), gt.valid)
         if self.all_ties:
             return iou == wanted[..., None]
-        number = torch.arange(len(priors), device=iou.device)
-        return (number == sample[..., None]) & (wanted < UNREACHABLE)[..., None]
+        return one_sample_each(sample, wanted < UNREACHABLE, len(priors))
 
     def overlaps(self, priors: Priors, gt: GroundTruth) -> PairwiseIoU:
         """The overlap of each sample with each ground truth, piece by piece."""

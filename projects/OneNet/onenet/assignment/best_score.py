@@ -9,6 +9,7 @@ from torch import Tensor
 from ..geometry import elementwise_iou
 from ..structures import Assignment, GroundTruth, Predictions, Priors
 from .assigner import ASSIGNER_REGISTRY, Assigner
+from .explanation import Condition, Explanation, ranks
 from .pieces import check_max_pairs, pieces
 from .selection import SmallestSoFar
 
@@ -60,12 +61,34 @@ class BestScore(Assigner):
             num_samples=len(priors),
         )
 
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        parts = pieces(priors, predictions, gt, self.max_pairs)
+        found = [self._overlaps_and_scores(part, gt) for _, _, part in parts]
+        iou, most, score = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
+        enough = iou >= self.iou
+        rank = ranks(torch.where(enough & most, -score, TAKES_NO_PART))
+        conditions = [
+            Condition(f"IoU of at least {self.iou:g}", enough, iou - self.iou),
+            Condition("the object that it overlaps most", most, contest=True),
+            Condition("the best score of the object's own samples", rank == 0),
+        ]
+        quantities = {"IoU": iou, "score": score, "rank of the score": rank}
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
     def _costs(self, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """(B, G, r): the negative score of own samples, ``TAKES_NO_PART`` for others."""
+        iou, most, score = self._overlaps_and_scores(predictions, gt)
+        return torch.where((iou >= self.iou) & most, -score, TAKES_NO_PART)
+
+    def _overlaps_and_scores(
+        self, predictions: Predictions, gt: GroundTruth
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """IoU, whether it is the largest one of the sample, and score, each (B, G, r)."""
         iou = elementwise_iou(predictions.boxes.float()[:, None], gt.boxes[:, :, None])
         iou = iou.nan_to_num_(0).masked_fill_(~gt.valid[..., None], -1)
         slots = torch.arange(iou.shape[1], device=iou.device)
-        own = (iou >= self.iou) & (iou.argmax(dim=1, keepdim=True) == slots[:, None])
+        most = iou.argmax(dim=1, keepdim=True) == slots[:, None]
         image = torch.arange(len(iou), device=iou.device)[:, None]
-        scores = predictions.logits.float().transpose(1, 2)[image, gt.labels].sigmoid()
-        return torch.where(own, -scores.nan_to_num(0), TAKES_NO_PART)
+        score = predictions.logits.float().transpose(1, 2)[image, gt.labels].sigmoid()
+        return iou, most, score.nan_to_num(0)

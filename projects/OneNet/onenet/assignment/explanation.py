@@ -11,7 +11,7 @@ from torch import Tensor
 from ..structures import IGNORED, NEGATIVE, Assignment, GroundTruth
 
 # What a margin is called on either side of 0, by its unit.
-SIDES = {"px": ("inside", "outside")}
+SIDES = {"px": ("inside", "outside"), "cells": ("inside", "away")}
 OTHER_SIDES = "to spare", "short"
 
 
@@ -144,17 +144,25 @@ class Explanation:
         """
         return [condition.text(image, gt, sample) for condition in self.conditions]
 
-    def kept(self, name: str, samples: Tensor) -> Explanation:
+    def kept(self, left_out: str, samples: Tensor) -> Explanation:
         """The explanation of :meth:`Assignment.keep`.
 
         Args:
-            name: what is true of a sample that is not kept.
+            left_out: what happened to the others: "left out in an ignore region".
             samples: (B, R) bool, the ones to keep.
         """
         shape, samples = self.conditions[0].passed.shape, samples[:, None]
-        kept = Condition(f"not {name}", samples)._expand(shape)
-        left_out = Condition(name, ~samples)._expand(shape)
-        return replace(self, conditions=(*self.conditions, kept), ignored=(*self.ignored, left_out))
+        condition = Condition(f"not {left_out}", samples)._expand(shape)
+        reason = Condition(left_out, ~samples)._expand(shape)
+        return replace(
+            self, conditions=(*self.conditions, condition), ignored=(*self.ignored, reason)
+        )
+
+    def add(self, quantities: Mapping[str, Tensor]) -> Explanation:
+        """The same with more quantities, of tensors that are broadcast to (B, G, R)."""
+        shape = self.conditions[0].passed.shape
+        more = {name: values.expand(shape) for name, values in quantities.items()}
+        return replace(self, quantities={**self.quantities, **more})
 
     def _pass(self, conditions: Sequence[Condition]) -> Tensor:
         passed = self.valid[..., None].expand_as(self.conditions[0].passed)

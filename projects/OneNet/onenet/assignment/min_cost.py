@@ -140,24 +140,30 @@ class MinCost(Assigner):
     @torch.no_grad()
     def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
         cost = of_all_pairs(self._preferred_costs, priors, predictions, gt, self.max_pairs)
-        rank = ranks(cost)
-        if self.solver == "argmin":
-            least, second = smallest(cost, 2)[0][..., [0, -1]].split(1, dim=-1)
-            chosen = rank == 0
-            margin = torch.where(chosen, second, least) - cost
-            choice = Condition("the cheapest sample of the object", chosen, margin, "of cost")
-        else:
-            chosen = one_sample_each(*self._match(priors, predictions, gt), len(priors))
-            choice = Condition("its sample where all pairs together are cheapest", chosen)
-        quantities = {**self._terms(priors, predictions, gt), "rank of the cost": rank}
+        quantities = {**self._terms(priors, predictions, gt), "rank of the cost": ranks(cost)}
+        choice = self._choice(cost, priors, predictions, gt)
         if self.region == "anywhere":
             return Explanation.of(gt, len(priors), quantities, [choice])
         depth = center_region_depth(priors, gt.boxes, self._radius)
-        passed = in_center_region(priors, gt.boxes, self._radius) | chosen
+        passed = in_center_region(priors, gt.boxes, self._radius) | choice.passed
         name = "object" if self.region == "inside" else "centre region"
         region = Condition(f"inside the {name}, or nearest for want of one", passed, depth, "px")
         quantities["depth in the region (px)"] = depth
         return Explanation.of(gt, len(priors), quantities, [region, choice])
+
+    def _choice(
+        self, cost: Tensor, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Condition:
+        """What step 2 asks, for the costs (B, G, R) by which it chooses."""
+        if self.solver == "hungarian":
+            chosen = one_sample_each(*self._match(priors, predictions, gt), len(priors))
+            return Condition("its sample where all pairs together are cheapest", chosen)
+        chosen = ranks(cost) == 0
+        least, second = smallest(cost, 2)[0][..., [0, -1]].split(1, dim=-1)
+        margin = torch.where(chosen, second, least) - cost
+        # What stands for a cost is none.
+        margin = margin.masked_fill(margin.abs() > NON_FINITE_COST / 2, torch.inf)
+        return Condition("the cheapest sample of the object", chosen, margin, "of cost")
 
     def _terms(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth
@@ -210,9 +216,7 @@ class MinCost(Assigner):
             cost.add_(self._wrong_level(priors, gt), alpha=WRONG_LEVEL_COST)
         return cost
 
-    def _preferred_costs(
-        self, priors: Priors, predictions: Predictions, gt: GroundTruth
-    ) -> Tensor:
+    def _preferred_costs(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
         """Costs by which samples in the region come first."""
         cost = self.cost_matrix(priors, predictions, gt)
         if self.region == "anywhere":

@@ -29,6 +29,8 @@ class RandomSampling(Subsampler):
     losses. Source: Faster R-CNN (Ren et al., NeurIPS 2015), section 3.1.3.
     """
 
+    reason = "left out by the draw"
+
     def __init__(
         self, *, count: int = 256, positives: float = 0.5, negatives_per_positive: float = 0.0
     ):
@@ -95,6 +97,8 @@ class OHEM(RandomSampling):
     That is the cross-entropy of all classes together, whichever loss is trained with. Source:
     Shrivastava et al., CVPR 2016; as in mmdetection without the NMS among the samples.
     """
+
+    reason = "left out as easy"
 
     def __init__(
         self, *, count: int = 512, positives: float = 0.25, negatives_per_positive: float = 0.0
@@ -197,6 +201,8 @@ class HardNegatives(Subsampler):
     the rule. The class loss is that of :class:`OHEM`. Source: SSD (Liu et al., ECCV 2016),
     section 2.2.
     """
+
+    reason = "left out as easy"
 
     def __init__(self, *, negatives_per_positive: float = 3.0):
         """

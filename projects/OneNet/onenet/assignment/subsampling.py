@@ -16,7 +16,12 @@ class Subsampler(nn.Module):
     """Takes samples out of an assignment, whichever rule made it; see :meth:`Assignment.keep`.
 
     It obeys the same rules as an :class:`Assigner`.
+
+    Attributes:
+        reason: for explanations, what happens to a sample that it takes out.
     """
+
+    reason = "left out by the subsampler"
 
     def forward(
         self, assignment: Assignment, priors: Priors, predictions: Predictions, gt: GroundTruth
@@ -40,6 +45,8 @@ class IgnoreRegions(Subsampler):
     ``ignore_wrt_candidates``) of mmdet's assigners; a prior box is as wide as its level has it, and
     would reach beyond small regions whatever is predicted there.
     """
+
+    reason = "left out in an ignore region"
 
     @torch.no_grad()
     def forward(

@@ -9,8 +9,8 @@ import torch
 from detectron2.config import configurable
 from torch import Tensor, nn
 
-from ..assignment import Assigner, build_assigner
-from ..structures import Assignment, GroundTruth, Predictions, Priors
+from ..assignment import Assigner, Explanation, Subsampler, build_assigner
+from ..structures import IGNORED, Assignment, GroundTruth, Predictions, Priors
 from .base import Loss
 from .losses import build_losses
 from .normalizer import Normalizer
@@ -83,6 +83,25 @@ class Criterion(nn.Module):
         predictions = predictions.detach().float()
         with without_autocast(predictions.logits.device):
             return self.subsample(self.assigner(priors, predictions, gt), priors, predictions, gt)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        """Why :meth:`assign` gives what it does, with the same state of the random generator.
+
+        Args:
+            priors, predictions, gt: as for :meth:`assign`.
+        """
+        predictions = predictions.detach().float()
+        with without_autocast(predictions.logits.device):
+            explanation = self.assigner.explain(priors, predictions, gt)
+            assignment = self.assigner(priors, predictions, gt)
+            for subsampler in self.subsamplers:
+                before = assignment.dense_gt()
+                assignment = subsampler(assignment, priors, predictions, gt)
+                if isinstance(subsampler, Subsampler):
+                    kept = (assignment.dense_gt() != IGNORED) | (before == IGNORED)
+                    explanation = explanation.kept(subsampler.reason, kept)
+        return explanation
 
     @torch.no_grad()
     def subsample(
