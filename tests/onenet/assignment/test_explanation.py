@@ -1,5 +1,6 @@
 """What explanations say of every registered assigner: their verdict is what it did."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,8 +16,9 @@ from onenet.assignment import (
     IoUTargets,
     RandomSampling,
 )
+from onenet.geometry import box_centers
 
-from .assigner_cases import CASES, EXAMPLE_NAME, HEADS, build, scene
+from .assigner_cases import CASES, EXAMPLE, EXAMPLE_NAME, HEADS, PAGE, build, scene
 from .test_assigner_contract import DEGENERATE
 from .test_criterion_contract import CASES as CRITERION_CASES
 from .test_criterion_contract import Step
@@ -174,6 +176,16 @@ def test_a_rule_that_says_nothing_tells_what_it_has_chosen():
     sample = assignment.sample[0, 0].item()
     assert explanation.describe(0, sample) == [f"chosen by {EXAMPLE_NAME}: yes"]
     assert explanation.quantities["weight"].sum() == assignment.weight.sum()
+
+
+def test_the_explanation_of_the_page():
+    page = PAGE.read_text()
+    names = {"torch": torch, "box_centers": box_centers, "NearestPoints": EXAMPLE}
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    data = scene("FCOS")
+    explanation = check(names["ExplainedNearestPoints"](topk=3), data)
+    eighth = explanation.quantities["rank"][0, 0].tolist().index(7)
+    assert f'`["{explanation.describe(0, eighth)[0]}"]`' in page
 
 
 def test_an_assignment_tells_what_it_left_out():
