@@ -48,9 +48,9 @@ OFFICIAL = {
 
 
 def load(name, *opts):
-    return setup_cfg(
-        str(ROOT / name), ["MODEL.DEVICE", "cpu", *opts], add_configs=[add_assigners_config]
-    )
+    """Without weights from a package, which need not be installed."""
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.TIMM.WEIGHTS", "", *opts]
+    return setup_cfg(str(ROOT / name), opts, add_configs=[add_assigners_config])
 
 
 def make_batch(num_classes):

@@ -1,4 +1,4 @@
-"""Quick schedules in Detectron2's manner: an instant test of every recipe; the digits' run here."""
+"""Quick schedules in Detectron2's manner: an instant test of every recipe; small ones run here."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from onenet.engine import Trainer, check_run, final_results, read_metrics, setup
 from .config_tree import flatten
 
 ROOT = Path(__file__).parents[1] / "configs"
+FOLDERS = (".", "digits", "trees")
 SUFFIX = "_instant_test"
 INSTANT = sorted(ROOT.rglob(f"onenet_*{SUFFIX}.yaml"))
 # What an instant test may say otherwise than its recipe.
@@ -41,7 +42,7 @@ def named(path):
 
 
 def test_every_recipe_has_one():
-    recipes = {*ROOT.glob("onenet_*.yaml"), *(ROOT / "digits").glob("onenet_*.yaml")}
+    recipes = {path for folder in FOLDERS for path in (ROOT / folder).glob("onenet_*.yaml")}
     assert set(map(recipe_of, INSTANT)) == recipes
 
 
@@ -56,7 +57,7 @@ def test_it_differs_in_schedule_and_data_alone(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in INSTANT if "digits" in path.parts], ids=lambda path: path.stem
+    "path", [p for p in INSTANT if {"digits", "trees"} & set(p.parts)], ids=lambda path: path.stem
 )
 def test_it_runs_from_end_to_end(path, few_digits, tmp_path):
     spec = SPECS[0]
@@ -70,6 +71,9 @@ def test_it_runs_from_end_to_end(path, few_digits, tmp_path):
         for split in spec.scenes
     ]
     data = ["DATASETS.TRAIN", ("instant_train",), "DATASETS.TEST", ("instant_val",)]
+    if "trees" in path.parts:  # scenes are smaller, and a package has the weights
+        data += ["MODEL.OneNet.NUM_CLASSES", 0, "MODEL.TIMM.WEIGHTS", ""]
+        data += ["INPUT.MIN_SIZE_TRAIN", (160,), "INPUT.MIN_SIZE_TEST", 160]
     cfg = load(path, "OUTPUT_DIR", str(tmp_path), "DATASETS.REGISTER", own, *data)
     check_run(cfg)
     Trainer(cfg).train()
