@@ -202,6 +202,21 @@ def test_an_assignment_tells_what_it_left_out():
     assert explanation.quantities["class target"].tolist() == [[[0.0, 0.5, 0.0]]]
 
 
+class Wrong(MinCost):
+    """Its explanation makes a negative of one sample."""
+
+    def explain(self, priors, predictions, gt):
+        samples = torch.arange(len(priors)) != self.lost
+        return super().explain(priors, predictions, gt).kept("lost", samples[None])
+
+
+def test_a_wrong_explanation_is_noticed(explained):
+    data, assigner = scene("CenterNet"), Wrong()
+    assigner.lost = MinCost()(data.priors, data.predictions, data.gt).sample[1, 0]
+    with pytest.raises(AssertionError):
+        assigner(data.priors, data.predictions, data.gt)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("location", ["predictions", "priors"])
 def test_terms_of_the_cost_sum_up_to_it(head, location):

@@ -71,12 +71,19 @@ def score_and_overlap(predictions: Predictions, gt: GroundTruth, alpha: float) -
 def quality_terms(
     priors: Priors, predictions: Predictions, gt: GroundTruth, alpha: float
 ) -> dict[str, Tensor]:
-    """What POTO's quality is made of, by name, each (B, G, R) or (B, 1, R)."""
+    """What POTO's quality is made of, and where samples lie, by name, each (B, G, R)."""
     return {
         "score": scores_for(predictions, gt.labels),
         "IoU": pairwise_iou(predictions.boxes.float(), gt),
         "quality": score_and_overlap(predictions, gt, alpha),
-        "distance from the centre (strides)": distance_to_centers(priors.points, gt.boxes)
-        / priors.stride,
+        **place_terms(priors, gt),
+    }
+
+
+def place_terms(priors: Priors, gt: GroundTruth) -> dict[str, Tensor]:
+    """Where samples lie in objects, by name, each (B, G, R)."""
+    distance = distance_to_centers(priors.points, gt.boxes)
+    return {
+        "distance from the centre (strides)": distance / priors.stride,
         "depth in the object (px)": depth_inside(priors.points, gt.boxes),
     }

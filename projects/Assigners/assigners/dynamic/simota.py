@@ -7,16 +7,18 @@ from dataclasses import replace
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import ranks
 from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError
 from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou, gather_samples
 from torch import Tensor
 
-from ..conflicts import favourite_if_shared
+from ..conflicts import ahead, favourite_if_shared, is_owner
 from ..dense import dense_assignment
 from ..settings import rule_settings
-from .quality import detection_scores
+from .quality import detection_scores, place_terms
 
 PRESETS = {
     "mmdet": {"radius": 2.5, "inside": True, "penalty": 1e5, "iou_eps": 1e-7},
@@ -109,12 +111,45 @@ class SimOTA(Assigner):
             favourite.append(cost.min(dim=1).indices)
             overlaps.append(_largest(iou, self.topk))
         cost, sample = cheapest.result()
-        overlap = _largest(torch.cat(overlaps, dim=-1), self.topk)
-        count = overlap.sum(dim=-1, keepdim=True).floor_().clamp_(min=1)
+        count = self._count(torch.cat(overlaps, dim=-1))
         rank = torch.arange(cost.shape[-1], device=cost.device)
         taken = (rank < count) & cost.isfinite()
         owner = favourite_if_shared(sample, taken, torch.cat(favourite, dim=1), len(priors))
         return self._assignment(owner, predictions, gt)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        parts = pieces(priors, predictions, gt, self.max_pairs)
+        found = [self._costs(*part, gt) for _, *part in parts]
+        cost, iou = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
+        part, good = self._regions(priors, gt)
+        count, rank = self._count(iou), ranks(cost)
+        taken = (rank < count) & cost.isfinite()
+        sample = torch.arange(len(priors), device=rank.device).expand_as(rank)
+        owner = favourite_if_shared(sample, taken, cost.min(dim=1).indices, len(priors))
+        mine = is_owner(owner, gt.valid.shape[1])
+        region = "near a centre" + (" or inside an object" if self.inside else "")
+        conditions = [
+            Condition(region, part),
+            Condition("one of its k cheapest, or left by others", taken | mine, count - 1 - rank),
+            Condition("the object that it costs least", mine, ahead(-cost, part), contest=True),
+        ]
+        quantities = {
+            **place_terms(priors, gt),
+            "IoU": elementwise_iou(predictions.boxes.float()[:, None], gt.boxes[:, :, None]),
+            "class cost": self._class_cost(predictions, gt.labels),
+            "IoU cost": torch.log(iou + self.iou_eps) * -self.iou_weight,
+            "cost of the place": ~good * self.penalty,
+            "cost": cost,
+            "rank of the cost": rank,
+            "k": count,
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
+    def _count(self, iou: Tensor) -> Tensor:
+        """Step 3: k, (B, G, 1), for IoUs (B, G, n) that hold the largest ones of all samples."""
+        largest = _largest(iou, self.topk)
+        return largest.sum(dim=-1, keepdim=True).floor_().clamp_(min=1)
 
     def _assignment(self, owner: Tensor, predictions: Predictions, gt: GroundTruth) -> Assignment:
         """Step 5, for the ground truth (B, R) of each sample, G where it has none."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
+from onenet.assignment.explanation import pair_values, ranks
 from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError
@@ -20,7 +22,7 @@ from onenet.geometry import (
 )
 from torch import Tensor
 
-from ..conflicts import favourite_if_shared, highest_taker
+from ..conflicts import ahead, favourite_if_shared, highest_taker, is_owner
 from ..dense import dense_assignment
 from ..settings import rule_settings
 from .quality import detection_scores, scores_for
@@ -126,14 +128,70 @@ class TAL(Assigner):
 
     @torch.no_grad()
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
-        owner = self._owners(priors, predictions, gt)
+        return self._assignment(self._owners(priors, predictions, gt), predictions, gt)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        parts = pieces(priors, predictions, gt, self.max_pairs)
+        found = [self._overlap_and_metric(predicted, gt) for _, _, predicted in parts]
+        overlap, metric = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
+        depth = depth_inside(priors.points, self._regions(priors, gt.boxes)) - self.margin
+        inside, valid = depth > 0, gt.valid[..., None]
+        competes = valid & inside if self.inside_first else valid.expand_as(inside)
+        rank = ranks(-metric.masked_fill(~competes, 0))
+        few = competes & (rank < self.topk) & (metric > 0)
+        taken = few & inside
+        owner = self._owner_of_all(overlap, competes, taken)
+        assignment = self._assignment(owner, predictions, gt)
+        mine = is_owner(owner, gt.valid.shape[1])
+        where = Condition("inside the object", inside, depth, "px")
+        first = Condition(f"one of the {self.topk} largest metrics", few, self.topk - 1 - rank)
+        rivals = competes if self.inside_first else taken
+        most = Condition(
+            "the object that it overlaps most", mine, ahead(overlap, rivals), contest=True
+        )
+        if self.inside_first:
+            first = replace(first, name=first.name + ", or left by others", passed=few | mine)
+        conditions = [where, first, most] if self.inside_first else [first, where, most]
+        conditions += self._last_condition(assignment, gt, len(priors))
+        quantities = {
+            "score": scores_for(predictions, gt.labels),
+            "overlap": overlap,
+            "metric": metric,
+            "rank of the metric": rank,
+            "class target": pair_values(assignment.score, assignment, gt, len(priors)),
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
+
+    def _owner_of_all(self, overlap: Tensor, competes: Tensor, taken: Tensor) -> Tensor:
+        """Step 3 of all pairs (B, G, R): (B, R) int64, as :meth:`_owners`."""
+        sample = torch.arange(taken.shape[-1], device=taken.device).expand_as(taken)
+        if not self.inside_first:
+            return highest_taker(sample, overlap, taken, taken.shape[-1])
+        favourite = overlap.masked_fill(~competes, -1).max(dim=1).indices
+        return favourite_if_shared(sample, taken, favourite, taken.shape[-1])
+
+    def _last_condition(
+        self, assignment: Assignment, gt: GroundTruth, num_samples: int
+    ) -> list[Condition]:
+        """What steps 4 and 5 ask."""
+        if not (self.one_to_one or self.soft_labels):
+            return []
+        weight = pair_values(assignment.weight, assignment, gt, num_samples)
+        name = (
+            "the largest metric of those that it keeps" if self.one_to_one else "a target above 0"
+        )
+        return [Condition(name, weight > 0)]
+
+    def _assignment(self, owner: Tensor, predictions: Predictions, gt: GroundTruth) -> Assignment:
+        """Steps 4 and 5, for the ground truth (B, R) of each sample, G where it has none."""
         slots = gt.labels.shape[1]
         positive, index = owner < slots, owner.clamp(max=slots - 1)
         overlap, metric = self._own_metric(predictions, gt, index, positive)
         sample = None
         if self.one_to_one:
             sample = _first_largest(metric, index, positive, slots)
-            number = torch.arange(len(priors), device=sample.device)
+            number = torch.arange(owner.shape[1], device=sample.device)
             positive = positive & (number == sample.gather(1, index))
             overlap, metric = overlap * positive, metric * positive
         assignment = dense_assignment(index, positive)
@@ -148,8 +206,7 @@ class TAL(Assigner):
         regions = self._regions(priors, gt.boxes)
         best, favourite = SmallestSoFar(self.topk), []
         for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
-            overlap = self._overlap(predicted.boxes[:, None], gt.boxes[:, :, None])
-            metric = self._metric(scores_for(predicted, gt.labels), overlap)
+            overlap, metric = self._overlap_and_metric(predicted, gt)
             candidate = gt.valid[..., None]
             if self.inside_first:
                 candidate = candidate & (depth_inside(part.points, regions) > self.margin)
@@ -174,6 +231,13 @@ class TAL(Assigner):
         half, center = torch.where(short, least / 2, 0), box_centers(boxes)
         low = torch.where(short, center - half, boxes[..., :2])
         return torch.cat([low, torch.where(short, center + half, boxes[..., 2:])], dim=-1)
+
+    def _overlap_and_metric(
+        self, predictions: Predictions, gt: GroundTruth
+    ) -> tuple[Tensor, Tensor]:
+        """Step 1: of every pair, each (B, G, r)."""
+        overlap = self._overlap(predictions.boxes[:, None], gt.boxes[:, :, None])
+        return overlap, self._metric(scores_for(predictions, gt.labels), overlap)
 
     def _overlap(self, boxes: Tensor, others: Tensor) -> Tensor:
         return self.overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.levels import level_slices
-from onenet.assignment.overlaps import largest_iou
+from onenet.assignment.overlaps import largest_iou, pairwise_iou
 from onenet.assignment.pieces import check_max_pairs
 from onenet.errors import ConfigError
 from onenet.geometry import MIN_AREA, box_area
@@ -79,26 +80,65 @@ class YOLOv3(Assigner):
         if self.grid is not None:
             return self.grid(priors, predictions, gt)
         sample = responsible_anchor(priors, gt)
-        height, width = gt.image_size[:, None].unbind(-1)
-        part = (box_area(gt.boxes) / (height * width)).clamp(max=1)
+        weight = self._box_weight(gt)
         assignment = Assignment(
             sample=sample,
             gt=torch.arange(sample.shape[1], device=sample.device).expand_as(sample),
-            weight=(2 - part) * gt.valid,
-            score=torch.ones_like(part),
+            weight=weight,
+            score=torch.ones_like(weight),
             num_samples=len(priors),
         )
         overlap = largest_iou(predictions.boxes.float(), gt, self.max_pairs)
         return assignment.keep((overlap <= self.ignore_iou) | assignment.positive_samples())
 
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        if self.grid is not None:
+            return self.grid.explain(priors, predictions, gt)
+        number = torch.arange(len(priors), device=gt.boxes.device)
+        shape = priors.level * priors.anchors + number % priors.anchors
+        shapes, cell = shape_iou(priors, gt), center_cells(priors, gt)[..., priors.level]
+        overlap = pairwise_iou(predictions.boxes.float(), gt)
+        margin = shapes[..., shape] - shapes.amax(dim=-1, keepdim=True)
+        conditions = [
+            Condition(
+                "in the cell of the centre", (number >= cell) & (number < cell + priors.anchors)
+            ),
+            Condition(
+                "the anchor of the best shape", shape == shapes.argmax(-1, keepdim=True), margin
+            ),
+        ]
+        ignored = Condition(
+            f"predicted box of an IoU above {self.ignore_iou:g} with an object",
+            overlap > self.ignore_iou,
+            overlap - self.ignore_iou,
+        )
+        quantities = {
+            "IoU of the shape": shapes[..., shape],
+            "IoU of the predicted box": overlap,
+            "weight of the box losses": self._box_weight(gt)[..., None],
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions, [ignored])
+
+    def _box_weight(self, gt: GroundTruth) -> Tensor:
+        """Step 3: (B, G)."""
+        height, width = gt.image_size[:, None].unbind(-1)
+        part = (box_area(gt.boxes) / (height * width)).clamp(max=1)
+        return (2 - part) * gt.valid
+
 
 def responsible_anchor(priors: Priors, gt: GroundTruth) -> Tensor:
     """Step 1: (B, G) int64, the positive sample of each ground truth."""
+    best = shape_iou(priors, gt).argmax(dim=-1, keepdim=True)
+    level = best.div(priors.anchors, rounding_mode="floor")
+    return (center_cells(priors, gt).gather(-1, level) + best % priors.anchors)[..., 0]
+
+
+def shape_iou(priors: Priors, gt: GroundTruth) -> Tensor:
+    """(B, G, levels * anchors), IoU of the width and height alone with each anchor of a cell."""
     shapes = torch.cat([priors.boxes[level][: priors.anchors] for level in level_slices(priors)])
     size = gt.boxes[..., None, 2:] - gt.boxes[..., None, :2]
     shape = shapes[:, 2:] - shapes[:, :2]
     width, height = torch.minimum(size, shape).unbind(-1)
     union = box_area(gt.boxes)[..., None] + box_area(shapes) - width * height
-    best = (width * height / union.clamp(min=MIN_AREA)).argmax(dim=-1, keepdim=True)
-    level = best.div(priors.anchors, rounding_mode="floor")
-    return (center_cells(priors, gt).gather(-1, level) + best % priors.anchors)[..., 0]
+    return width * height / union.clamp(min=MIN_AREA)
