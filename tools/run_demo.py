@@ -10,11 +10,8 @@ tools/run_demo.py SOLVER.MAX_ITER 5000 OUTPUT_DIR output/digits_long
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,28 +19,26 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 
 # isort: split
 from assigners import add_assigners_config
+from demo_steps import (
+    ROOT,
+    finish,
+    free_output_folder,
+    run_to_exit,
+    say,
+    train,
+    training_time,
+)
 from detectron2.config import CfgNode
 from onenet.data import check_datasets_available
-from onenet.engine import (
-    config_differences,
-    exit_on_user_error,
-    final_results,
-    read_metrics,
-    set_aside,
-    setup_cfg,
-    training_seconds,
-)
+from onenet.engine import setup_cfg
 from onenet.engine.arguments import add_opts, program_parser
 from onenet.visualization import draw_gallery, gallery_files
 from tabulate import tabulate
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "digits" / "onenet_R18_digits.yaml"
 RECOMMENDED = CONFIG.with_name("onenet_R18_digits_selector.yaml")  # without NMS
 SUMMARY = "summary.md"
 STEP_SECONDS = 0.21  # of the digits config on 2 cores, for an estimate
-MAX_LISTED = 5  # differences between configs
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,53 +54,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def say(text: str) -> None:
-    """Tell the user what goes on, above the output of what follows."""
-    bold, normal = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    print(f"\n{bold}[demo] {text}{normal}", flush=True)
-
-
-def free_output_folder(cfg: CfgNode) -> None:
-    """Put the run in the output folder aside if it is not the one that is asked for."""
-    differences = config_differences(cfg, cfg.OUTPUT_DIR)
-    if not differences:
-        return
-    aside = set_aside(cfg.OUTPUT_DIR)
-    say(f"{cfg.OUTPUT_DIR} held a run with another config, which is now {aside}: starting anew.")
-    print("\n".join(differences[:MAX_LISTED]))
-    if len(differences) > MAX_LISTED:
-        print(f"... and {len(differences) - MAX_LISTED} more")
-
-
-def train(args: argparse.Namespace, cfg: CfgNode) -> Mapping[str, float]:
-    """Train and evaluate in a process of its own, unless that is done.
-
-    Returns:
-        The metrics of the evaluation at the end.
-
-    Raises:
-        SystemExit: the process failed, and has said why.
-    """
-    results = final_results(read_metrics(cfg.OUTPUT_DIR), cfg.SOLVER.MAX_ITER)
-    if results:
-        say(f"2/3 Trained and evaluated already. To start over: rm -r {cfg.OUTPUT_DIR}")
-        return results
-    checkpoint = Path(cfg.OUTPUT_DIR, "last_checkpoint")
-    start = f", from {checkpoint.read_text()} on" if checkpoint.exists() else ""
-    minutes = math.ceil(cfg.SOLVER.MAX_ITER * STEP_SECONDS / 60)
-    say(
-        f"2/3 Training for {cfg.SOLVER.MAX_ITER} iterations{start}, with evaluations in between "
-        f"and at the end; all of it takes about {minutes} min on 2 cores."
-    )
-    script = os.path.relpath(ROOT / "train_net.py")
-    arguments = [script, "--config-file", args.config_file, "--resume", *args.opts]
-    print(shlex.join(["python", *arguments]), flush=True)
-    code = subprocess.run([sys.executable, *arguments]).returncode
-    if code:
-        sys.exit(code)
-    return final_results(read_metrics(cfg.OUTPUT_DIR), cfg.SOLVER.MAX_ITER)
-
-
 def draw(cfg: CfgNode) -> list[Path]:
     """Draw the pictures, unless they are there."""
     metrics = Path(cfg.OUTPUT_DIR, "metrics.json").stat().st_mtime
@@ -119,14 +67,13 @@ def draw(cfg: CfgNode) -> list[Path]:
 
 def summarize(cfg: CfgNode, config_file: str, results: Mapping[str, float]) -> str:
     """The outcome as Markdown."""
-    seconds = round(training_seconds(read_metrics(cfg.OUTPUT_DIR)))
     row = {
         "AP without NMS": f"{results['bbox/AP']:.1f}",
         "AP with NMS": f"{results['bbox_nms/AP']:.1f}",
         "NMS gap": f"{results['nms_diagnosis/nms_gap']:+.1f}",
         "detections per found object": f"{results['nms_diagnosis/duplicates']:.2f}",
         "score gap": f"{results['nms_diagnosis/score_gap']:.2f}",
-        "training": f"{seconds // 60} min {seconds % 60:02d} s",
+        "training": training_time(cfg),
     }
     table = tabulate([row], headers="keys", tablefmt="pipe", disable_numparse=True)
     summary = (
@@ -149,19 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     free_output_folder(cfg)
     say("1/3 Data: scenes of handwritten digits, about 20 seconds if they are not there yet.")
     check_datasets_available([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-    results = train(args, cfg)
+    results = train("2/3", args.config_file, args.opts, cfg, STEP_SECONDS)
     pictures = draw(cfg)
-    summary = Path(cfg.OUTPUT_DIR, SUMMARY)
-    summary.write_text(summarize(cfg, args.config_file, results), encoding="utf-8")
-    say(f"Done. This is {summary}:")
-    print(summary.read_text(encoding="utf-8"))
-    print("Look at", *pictures, sep="\n  ")
+    finish(Path(cfg.OUTPUT_DIR, SUMMARY), summarize(cfg, args.config_file, results), pictures)
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        try:
-            main()
-        except KeyboardInterrupt:
-            say("Interrupted. Run it again to go on.")
-            sys.exit(INTERRUPTED)
+    run_to_exit(main)

@@ -1,10 +1,8 @@
 """tools/run_demo.py: one small run, and what becomes of it when it is asked for again."""
 
-import argparse
 import json
 import re
 import runpy
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,80 +54,16 @@ def test_a_second_run_has_nothing_to_do(run):
     assert all((run.output / name).stat().st_mtime_ns == written[name] for name in unchanged)
 
 
-@pytest.fixture
-def tool(tmp_path, monkeypatch):
-    """The functions of the tool, where training only notes its command and writes metrics."""
-    monkeypatch.chdir(tmp_path)
-    tool = runpy.run_path(str(TOOL))
-    commands = []
-
-    def train(command):
-        commands.append(command)
-        Path("run").mkdir(exist_ok=True)
-        results = {"bbox/AP": 1.0, "bbox_nms/AP": 3.0, "nms_diagnosis/nms_gap": 2.0}
-        results |= {"nms_diagnosis/duplicates": 1.25, "nms_diagnosis/score_gap": 0.5}
-        record = {"iteration": 99, "time": 0.75, **results}
-        Path("run/metrics.json").write_text(json.dumps(record))
-        return subprocess.CompletedProcess(command, tool["exit_code"])
-
-    tool["exit_code"], tool["commands"] = 0, commands
-    monkeypatch.setattr(subprocess, "run", train)
-    return tool
-
-
-@pytest.fixture
-def cfg():
+def test_the_summary_has_what_matters(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
     cfg = get_cfg()
     add_onenet_config(cfg)
-    cfg.OUTPUT_DIR, cfg.SOLVER.MAX_ITER, cfg.DATASETS.TEST = "run", 100, ("digits_val",)
-    return cfg
-
-
-def arguments(*opts):
-    return argparse.Namespace(config_file="a.yaml", opts=list(opts))
-
-
-def test_training_goes_on_after_an_interruption(tool, cfg, capsys):
-    Path("run").mkdir()
-    Path("run/last_checkpoint").write_text("model_0000049.pth")
-    assert tool["train"](arguments("SOLVER.MAX_ITER", "100"), cfg)["bbox/AP"] == 1.0
-    assert "from model_0000049.pth on" in capsys.readouterr().out
-    ((_, script, *flags),) = tool["commands"]
-    assert Path(script).resolve() == TOOL.parents[1] / "train_net.py"
-    assert flags == ["--config-file", "a.yaml", "--resume", "SOLVER.MAX_ITER", "100"]
-
-
-def test_a_finished_training_is_not_repeated(tool, cfg):
-    for _ in range(2):
-        assert tool["train"](arguments(), cfg)["bbox/AP"] == 1.0
-    assert len(tool["commands"]) == 1
-
-
-def test_a_failed_training_ends_the_demo(tool, cfg):
-    tool["exit_code"] = 3
-    with pytest.raises(SystemExit) as caught:
-        tool["train"](arguments(), cfg)
-    assert caught.value.code == 3
-
-
-def test_another_config_starts_anew(tool, cfg, capsys):
-    Path("run").mkdir()
-    Path("run/config.yaml").write_text(cfg.dump())
-    tool["free_output_folder"](cfg)
-    assert Path("run").exists()
-
-    cfg.SOLVER.BASE_LR = 0.5
-    tool["free_output_folder"](cfg)
-    assert not Path("run").exists()
-    assert Path("run.1/config.yaml").exists()
-    printed = capsys.readouterr().out
-    assert "another config, which is now run.1" in printed
-    assert "SOLVER.BASE_LR: 0.001 there, 0.5 wanted" in printed
-
-
-def test_the_summary_has_what_matters(tool, cfg):
-    results = tool["train"](arguments(), cfg)
-    title, _, header, _, row, *_ = tool["summarize"](cfg, "a.yaml", results).splitlines()
+    cfg.OUTPUT_DIR, cfg.SOLVER.MAX_ITER, cfg.DATASETS.TEST = str(tmp_path), 100, ("digits_val",)
+    results = {"bbox/AP": 1.0, "bbox_nms/AP": 3.0, "nms_diagnosis/nms_gap": 2.0}
+    results |= {"nms_diagnosis/duplicates": 1.25, "nms_diagnosis/score_gap": 0.5}
+    (tmp_path / "metrics.json").write_text(json.dumps({"iteration": 99, "time": 0.75}))
+    summary = runpy.run_path(str(TOOL))["summarize"](cfg, "a.yaml", results)
+    title, _, header, _, row, *_ = summary.splitlines()
     assert title == "# a.yaml, 100 iterations, digits_val"
     names, values = (
         [cell.strip() for cell in line.strip("|").split("|")] for line in (header, row)
