@@ -8,6 +8,7 @@ from .curves import plot_curves
 from .detections import Scene, correct_detections, draw_detections, draw_truth, scene_sheet
 from .draw import draw_boxes, nth_color, panel_grid, save_figure, show_image
 from .gallery import draw_gallery, gallery_files, input_image
+from .outcome import outcome_sheet
 from .sample_map import HEATS
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "load_moment",
     "look_at",
     "nth_color",
+    "outcome_sheet",
     "panel_grid",
     "plot_curves",
     "positive_samples",
