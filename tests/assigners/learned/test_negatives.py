@@ -22,7 +22,7 @@ def test_loss_and_gradients(with_quality):
     quality = 6 * torch.randn(2, 50) if with_quality else None
     positive = torch.rand(2, 7, 50).clamp(min=0.3) - 0.3
     leaves = [x.requires_grad_() for x in (logits, quality) if x is not None]
-    loss = negative_loss(Predictions(logits, logits[..., :4], quality), positive)
+    loss = negative_loss(Predictions(logits, logits[..., :4], quality), [positive])
     exact = [x.detach().double().requires_grad_() for x in leaves]
     expected = plain(*exact, *([] if with_quality else [None]), positive.double())
     torch.testing.assert_close(loss, expected.float())
@@ -33,7 +33,7 @@ def test_loss_and_gradients(with_quality):
 
 def test_a_certain_mistake_is_still_pulled_down():
     logits = torch.full((1, 1, 1), 30.0, requires_grad=True)  # a score of 1 in float32
-    loss = negative_loss(Predictions(logits, logits, None), torch.zeros(1, 1, 1))
+    loss = negative_loss(Predictions(logits, logits, None), [torch.zeros(1, 1, 1)])
     torch.testing.assert_close(loss.item(), 30.0)
     loss.backward()
     torch.testing.assert_close(logits.grad.item(), 1.0)

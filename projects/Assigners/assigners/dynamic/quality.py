@@ -20,8 +20,11 @@ def detection_scores(predictions: Predictions) -> Tensor:
 
 def logits_for(predictions: Predictions, labels: Tensor) -> Tensor:
     """(B, G, R) the logit of every sample for the class (B, G) of every ground truth."""
-    image = torch.arange(len(labels), device=labels.device)[:, None]
-    return predictions.logits.float().transpose(1, 2)[image, labels]
+    batch, num_samples, num_classes = predictions.logits.shape
+    first = torch.arange(batch, device=labels.device)[:, None] * num_classes
+    rows = predictions.logits.transpose(1, 2).flatten(0, 1)
+    picked = rows.index_select(0, (first + labels).flatten())
+    return picked.float().view(*labels.shape, num_samples)
 
 
 def scores_for(predictions: Predictions, labels: Tensor) -> Tensor:

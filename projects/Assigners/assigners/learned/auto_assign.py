@@ -12,14 +12,16 @@ from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
 from onenet.errors import ConfigError, choose
-from onenet.geometry import depth_inside, elementwise_iou_giou
+from onenet.geometry import depth_inside
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..dense import dense_assignment
 from ..dynamic.quality import scores_for
 from ..settings import rule_settings
 from .center_prior import CenterPrior
 from .negatives import add_positives, negative_loss, set_last_positives
+from .pairwise_giou import pairwise_iou_giou
 
 CONFIDENCE = 3.0  # a sample counts by exp(3 x its likelihood)
 EPS = 1e-12
@@ -35,7 +37,7 @@ class Bags(NamedTuple):
         weight: (B, G), sum of their positive weights.
         likelihood: (B, G), the same, each times the likelihood of its sample.
         prior: (B, G), sum of the center prior.
-        lowest, highest: (B, G), of the sharpness of the samples inside.
+        lowest, highest: (B, G), of the sharpness of the samples inside; anything where none is.
         sharpness: (B, R), 1 / (1 - IoU) with whatever ground truth a sample overlaps most.
     """
 
@@ -45,6 +47,22 @@ class Bags(NamedTuple):
     lowest: Tensor
     highest: Tensor
     sharpness: Tensor
+
+
+class Piece(NamedTuple):
+    """Consecutive samples, and which ground truths without any inside (B, G, r) they stand for."""
+
+    priors: Priors
+    predictions: Predictions
+    gt: GroundTruth
+    forced: Tensor | None
+
+    def inside(self) -> Tensor:
+        """(B, G, r), 1 where a sample is in the bag of a ground truth, else 0."""
+        # Not bool: masks are slow on a CPU, a product is not.
+        inside = depth_inside(self.priors.points, self.gt.boxes).gt_(0)
+        inside.mul_(self.gt.valid[..., None])
+        return inside if self.forced is None else torch.maximum(inside, self.forced)
 
 
 class PointBags(Assigner):
@@ -84,20 +102,16 @@ class PointBags(Assigner):
         self.force_topk = force_topk
         self.max_pairs = check_max_pairs(max_pairs)
 
-    def pieces_inside(
-        self, priors: Priors, predictions: Predictions, gt: GroundTruth
-    ) -> Iterator[tuple[Priors, Predictions, Tensor]]:
-        """Consecutive samples, and for which ground truths each is inside, (B, G, r) bool."""
+    def pieces(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Iterator[Piece]:
+        """Consecutive samples."""
         forced = self._forced(priors, predictions, gt) if self.force_topk else None
         for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
-            inside = depth_inside(part.points, gt.boxes) > 0
-            if forced is not None:
-                inside |= forced[..., start : start + len(part)]
-            yield part, predicted, inside & gt.valid[..., None]
+            piece = None if forced is None else forced[..., start : start + len(part)]
+            yield Piece(part, predicted, gt, piece)
 
     @torch.no_grad()
     def _forced(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Tensor:
-        """(B, G, R) bool, the samples of ground truths that have none inside."""
+        """(B, G, R), 1 at the samples of valid ground truths that have none inside, else 0."""
         nearest, empty = SmallestSoFar(self.force_topk), gt.valid[..., None]
         for start, part, _ in pieces(priors, predictions, gt, self.max_pairs):
             nearest.add(-self.center_prior(part, gt), start)
@@ -105,21 +119,20 @@ class PointBags(Assigner):
             empty = empty & ~inside.any(dim=-1, keepdim=True)
         _, sample = nearest.result()
         forced = empty.new_zeros(*gt.labels.shape, len(priors))
-        return forced.scatter(2, sample, empty.expand_as(sample))
+        return forced.scatter(2, sample, empty.expand_as(sample)).float()
 
-    def weights(
-        self, priors: Priors, predictions: Predictions, gt: GroundTruth, inside: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def weights(self, piece: Piece, inside: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Positive weight, likelihood, center prior and IoU (without gradient), each (B, G, r)."""
-        prior = self.center_prior(priors, gt).exp() * inside
-        iou, giou = elementwise_iou_giou(predictions.boxes[:, None], gt.boxes[:, :, None])
+        priors, predictions, gt, _ = piece
+        # Far away the prior underflows, which takes a CPU ten times as long.
+        prior = (self.center_prior(priors, gt) * inside).exp() * inside
+        iou, giou = pairwise_iou_giou(predictions.boxes, gt.boxes)
         likelihood = scores_for(predictions, gt.labels) * ((giou - 1) * self.box_weight).exp()
-        return (likelihood * CONFIDENCE).exp() * prior, likelihood, prior, iou.detach()
+        return (likelihood * CONFIDENCE).exp() * prior, likelihood, prior, iou
 
     def forward(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Assignment:
         weight = [
-            self.weights(part, predicted, gt, inside)[0]
-            for part, predicted, inside in self.pieces_inside(priors, predictions, gt)
+            self.weights(piece, piece.inside())[0] for piece in self.pieces(priors, predictions, gt)
         ]
         largest = torch.stack([piece.amax(dim=-1) for piece in weight]).amax(dim=0)[..., None]
         largest = largest.clamp(min=torch.finfo(largest.dtype).tiny)
@@ -197,10 +210,8 @@ class AutoAssign(LearnedCriterion):
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, kept: Tensor | None
     ) -> dict[str, Tensor]:
         bags = self.bags(priors, predictions, gt)
-        positive = self.class_positives(priors, predictions, gt, bags)
-        if kept is not None:
-            positive = positive.masked_fill_(~kept[:, None], 1)
-        negative = negative_loss(predictions, positive)
+        positives = self.class_positives(priors, predictions, gt, bags)
+        negative = negative_loss(predictions, positives, kept)
         prior = bags.prior.sum(dim=1)
         center = (gt.valid.sum(dim=1) / prior.clamp(min=EPS)).masked_fill(prior == 0, 0)
         share, images = self.normalizer.of, prior.new_full((), len(prior))
@@ -212,10 +223,10 @@ class AutoAssign(LearnedCriterion):
         }
 
     def bags(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Bags:
-        """Look at all samples, piece by piece."""
+        """Look at all samples, piece by piece, and in the backward pass once more."""
         parts = [
-            self._bags_of_piece(part, predicted, gt, inside)
-            for part, predicted, inside in self.assigner.pieces_inside(priors, predictions, gt)
+            checkpoint(self._bags_of_piece, piece, use_reentrant=False, preserve_rng_state=False)
+            for piece in self.assigner.pieces(priors, predictions, gt)
         ]
         *sums, lowest, highest, sharpness = zip(*parts, strict=True)
         return Bags(
@@ -225,35 +236,36 @@ class AutoAssign(LearnedCriterion):
             torch.cat(sharpness, dim=1),
         )
 
-    def _bags_of_piece(
-        self, priors: Priors, predictions: Predictions, gt: GroundTruth, inside: Tensor
-    ) -> Bags:
-        weight, likelihood, prior, iou = self.assigner.weights(priors, predictions, gt, inside)
-        iou = iou.masked_fill_(~gt.valid[..., None], 0).amax(dim=1)
-        sharpness = (1 - iou).clamp_(min=EPS).reciprocal_()
-        everywhere = sharpness[:, None].expand_as(inside)
+    def _bags_of_piece(self, piece: Piece) -> Bags:
+        inside = piece.inside()
+        weight, likelihood, prior, iou = self.assigner.weights(piece, inside)
+        iou = iou.mul_(piece.gt.valid[..., None]).amax(dim=1)
+        distance = (1 - iou).clamp_(min=EPS)
+        sharpness = distance.reciprocal()
         return Bags(
             weight.sum(dim=-1),
             (weight * likelihood).sum(dim=-1),
             prior.sum(dim=-1),
-            everywhere.masked_fill(~inside, torch.inf).amin(dim=-1),
-            everywhere.masked_fill(~inside, -torch.inf).amax(dim=-1),
+            (inside * distance[:, None]).amax(dim=-1).clamp_(min=EPS).reciprocal_(),
+            (inside * sharpness[:, None]).amax(dim=-1),
             sharpness,
         )
 
-    @torch.no_grad()
     def class_positives(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, bags: Bags
-    ) -> Tensor:
-        """(B, K, R), 1 less the negative weight of a sample for a class."""
-        batch, num_samples, num_classes = predictions.logits.shape
+    ) -> Iterator[Tensor]:
+        """1 less the negative weight of samples for classes, as pieces (B, K, r)."""
+        batch, _, num_classes = predictions.logits.shape
         lowest, span = bags.lowest[..., None], (bags.highest - bags.lowest + EPS)[..., None]
-        positive, start = bags.sharpness.new_zeros(batch, num_classes, num_samples), 0
-        for part, _, inside in self.assigner.pieces_inside(priors, predictions, gt):
-            samples = slice(start, start := start + len(part))
-            value = (bags.sharpness[:, None, samples] - lowest + EPS) / span
-            self.set_positives(positive[..., samples], gt.labels, value.masked_fill_(~inside, 0))
-        return positive
+        start = 0
+        for piece in self.assigner.pieces(priors, predictions, gt):
+            inside = piece.inside()
+            samples = slice(start, start := start + inside.shape[-1])
+            value = bags.sharpness[:, None, samples] - lowest
+            value.add_(EPS).div_(span).mul_(inside)
+            positive = value.new_zeros(batch, num_classes, value.shape[-1])
+            self.set_positives(positive, gt.labels, value)
+            yield positive
 
 
 def bag_losses(bags: Bags) -> Tensor:

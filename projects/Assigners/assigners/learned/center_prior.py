@@ -34,6 +34,6 @@ class CenterPrior(nn.Module):
         precision = 0.5 / sigma.square().clamp(min=LEAST_VARIANCE)
         distance = 0.0
         for axis in range(2):
-            offset = (priors.points[:, axis] - center[:, :, axis]) / priors.stride
+            offset = (priors.points[:, axis] - center[:, :, axis]).div_(priors.stride)
             distance = distance + (offset - mu[:, :, axis]).square() * precision[:, :, axis]
         return -distance

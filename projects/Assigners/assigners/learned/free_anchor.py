@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
-from onenet.assignment.pieces import check_max_pairs, piece_size, pieces
+from onenet.assignment.pieces import check_max_pairs, in_rows, piece_size, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
 from onenet.criterion.side_losses import offset_difference
@@ -198,9 +198,7 @@ class FreeAnchor(LearnedCriterion):
         sample, found = self.assigner.bags(priors, predictions, gt)
         positive = self.bag_losses(priors, predictions, gt, sample).masked_fill(~found, 0).sum()
         matched = self.match_probabilities(predictions.boxes, gt, predictions.logits.shape[-1])
-        if kept is not None:
-            matched = matched.masked_fill_(~kept[:, None], 1)
-        negative = negative_loss(predictions, matched) * (1 - self.alpha)
+        negative = negative_loss(predictions, matched, kept) * (1 - self.alpha)
         topk = self.assigner.topk
         denominator = self.normalizer.of(gt.valid.sum() * topk)
         return {"loss_pos": positive * (topk / denominator), "loss_neg": negative / denominator}
@@ -214,24 +212,28 @@ class FreeAnchor(LearnedCriterion):
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log() * -self.alpha
 
     @torch.no_grad()
-    def match_probabilities(self, boxes: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:
-        """(B, K, R), the probability that a predicted box matches a ground truth of a class."""
+    def match_probabilities(
+        self, boxes: Tensor, gt: GroundTruth, num_classes: int
+    ) -> Iterator[Tensor]:
+        """The probability that a predicted box matches a ground truth of a class.
+
+        As pieces (B, K, r) of the samples.
+        """
         # The overlaps are needed twice; they are computed twice, so that they need no memory.
-        largest = torch.stack([iou.amax(dim=-1) for _, iou in self._overlaps(boxes, gt)])
+        largest = torch.stack([iou.amax(dim=-1) for iou in self._overlaps(boxes, gt)])
         span = largest.amax(dim=0)[..., None] - self.threshold
         span = span.clamp_(min=torch.finfo(span.dtype).tiny)
-        matched = boxes.new_zeros(len(boxes), num_classes, boxes.shape[1])
-        for samples, iou in self._overlaps(boxes, gt):
-            add_positives(matched[..., samples], gt.labels, iou.sub_(self.threshold).div_(span))
-        return matched
+        for iou in self._overlaps(boxes, gt):
+            matched = iou.new_zeros(len(iou), num_classes, iou.shape[-1])
+            add_positives(matched, gt.labels, iou.sub_(self.threshold).div_(span))
+            yield matched
 
-    def _overlaps(self, boxes: Tensor, gt: GroundTruth) -> Iterator[tuple[slice, Tensor]]:
+    def _overlaps(self, boxes: Tensor, gt: GroundTruth) -> Iterator[Tensor]:
         """IoU (B, G, r) of consecutive predicted boxes with the ground truths; 0 in padding."""
-        step, count = piece_size(self.assigner.max_pairs, gt.labels.numel(), boxes.device), 0
-        for piece in boxes.split(step, dim=1):
-            samples = slice(count, count := count + piece.shape[1])
+        step = piece_size(self.assigner.max_pairs, gt.labels.numel(), boxes.device)
+        for piece in map(in_rows, boxes.split(step, dim=1)):
             iou = elementwise_iou(piece[:, None], gt.boxes[:, :, None])
-            yield samples, iou.nan_to_num_(0).mul_(gt.valid[..., None])
+            yield iou.nan_to_num_(0).mul_(gt.valid[..., None])
 
 
 def mean_max_weights(likelihood: Tensor) -> Tensor:

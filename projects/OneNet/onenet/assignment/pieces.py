@@ -67,7 +67,11 @@ def pieces(
     # Not slices: their gradients would each be as large as the whole.
     fields = ("boxes", "points", "stride", "level")
     parts = zip(*(getattr(priors, field).split(step) for field in fields), strict=True)
-    logits, boxes = (x.split(step, dim=1) for x in (predictions.logits, predictions.boxes))
+    # Of rows of samples, as which heads have them: gradients are joined in that layout.
+    logits, boxes = (
+        [piece.mT for piece in x.mT.split(step, dim=-1)]
+        for x in (predictions.logits, predictions.boxes)
+    )
     quality = [None] * len(logits)
     if predictions.quality is not None:
         quality = predictions.quality.split(step, dim=1)
