@@ -184,7 +184,9 @@ def pair_values(
 
 def ranks(values: Tensor) -> Tensor:
     """(..., n) int64, place of each value in its row in ascending order, of equal ones by index."""
-    return values.argsort(dim=-1, stable=True).argsort(dim=-1)
+    order = values.argsort(dim=-1, stable=True)
+    place = torch.arange(values.shape[-1], device=values.device).expand_as(order)
+    return torch.empty_like(order).scatter(-1, order, place)
 
 
 def one_sample_each(sample: Tensor, matched: Tensor, num_samples: int) -> Tensor:

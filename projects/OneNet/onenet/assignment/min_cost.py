@@ -141,7 +141,11 @@ class MinCost(Assigner):
     def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
         cost = of_all_pairs(self._preferred_costs, priors, predictions, gt, self.max_pairs)
         quantities = {**self._terms(priors, predictions, gt), "rank of the cost": ranks(cost)}
-        choice = self._choice(cost, priors, predictions, gt)
+        if self.solver == "hungarian":
+            chosen = one_sample_each(*self._match(priors, predictions, gt), len(priors))
+            choice = Condition("its sample where all pairs together are cheapest", chosen)
+        else:
+            choice = _cheapest_of_row(cost, quantities["rank of the cost"] == 0)
         if self.region == "anywhere":
             return Explanation.of(gt, len(priors), quantities, [choice])
         depth = center_region_depth(priors, gt.boxes, self._radius)
@@ -150,20 +154,6 @@ class MinCost(Assigner):
         region = Condition(f"inside the {name}, or nearest for want of one", passed, depth, "px")
         quantities["depth in the region (px)"] = depth
         return Explanation.of(gt, len(priors), quantities, [region, choice])
-
-    def _choice(
-        self, cost: Tensor, priors: Priors, predictions: Predictions, gt: GroundTruth
-    ) -> Condition:
-        """What step 2 asks, for the costs (B, G, R) by which it chooses."""
-        if self.solver == "hungarian":
-            chosen = one_sample_each(*self._match(priors, predictions, gt), len(priors))
-            return Condition("its sample where all pairs together are cheapest", chosen)
-        chosen = ranks(cost) == 0
-        least, second = smallest(cost, 2)[0][..., [0, -1]].split(1, dim=-1)
-        margin = torch.where(chosen, second, least) - cost
-        # What stands for a cost is none.
-        margin = margin.masked_fill(margin.abs() > NON_FINITE_COST / 2, torch.inf)
-        return Condition("the cheapest sample of the object", chosen, margin, "of cost")
 
     def _terms(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth
@@ -250,3 +240,12 @@ class MinCost(Assigner):
         for start, *part in pieces(priors, predictions, gt, self.max_pairs):
             cheapest.add(self._preferred_costs(*part, gt), start)
         return cheapest.result()
+
+
+def _cheapest_of_row(cost: Tensor, chosen: Tensor) -> Condition:
+    """That a sample costs least, for costs (B, G, R) and which ones do."""
+    least, second = smallest(cost, 2)[0][..., [0, -1]].split(1, dim=-1)
+    margin = torch.where(chosen, second, least) - cost
+    # What stands for a cost is none.
+    margin = margin.masked_fill(margin.abs() > NON_FINITE_COST / 2, torch.inf)
+    return Condition("the cheapest sample of the object", chosen, margin, "of cost")
