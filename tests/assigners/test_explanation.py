@@ -5,6 +5,9 @@ import pytest
 import torch
 from assigners import ATSS, FCOS, OTA, PAA, POTO, TAL, CenterNet, MaxIoU, OneToFew, SimOTA, YOLOv3
 from assigners.dynamic.tal import PRESETS
+from assigners.learned.auto_assign import PointBags
+from assigners.learned.free_anchor import AnchorBags
+from assigners.learned.soft_points import SoftPoints
 from onenet import Predictions
 
 from .golden import ground_truth, point_priors
@@ -123,3 +126,31 @@ def test_yolov3():
     assert explanation.conditions[0].passed.nonzero().tolist() == [[0, 0, at(36, 36)]]
     (above,) = explanation.ignored
     assert above.text(0, 0, 0).endswith("0.7 with an object: yes, 0.3 to spare")
+
+
+def test_free_anchor():
+    explanation = explain(AnchorBags(topk=9), LARGE)
+    line = explanation.describe(0, at(4, 4))[1]
+    assert line.startswith("one of the 9 largest IoUs of the object: no, ")
+    weight = explanation.quantities["weight"]
+    torch.testing.assert_close(weight.sum(), torch.tensor(1.0))
+    assert (weight > 0).sum() == 9
+
+
+def test_auto_assign():
+    explanation = explain(PointBags(1), LARGE)
+    lines = explanation.describe(0, at(12, 12))
+    prior = np.exp(-2.5 * 2.5) / np.exp(-0.5 * 0.5)  # beside that of the nearest to the centre
+    assert lines[:2] == [
+        "inside the object: yes, 4 px inside",
+        f"at least 0.5 of its largest weight: no, {0.5 - prior:.4g} short",
+    ]
+    torch.testing.assert_close(explanation.quantities["weight"].sum(), torch.tensor(1.0))
+
+
+def test_sapd():
+    explanation = explain(SoftPoints(), LARGE, SMALL)
+    line = explanation.describe(0, at(36, 36))[1]
+    assert line == "the smallest object of the cell: no, 1904 px² short"
+    centerness = explanation.quantities["squared centerness"][0, :, at(36, 36)]
+    torch.testing.assert_close(centerness, torch.tensor([20 / 28, 8 / 12]) ** 2)

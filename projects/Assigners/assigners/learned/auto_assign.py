@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from detectron2.config import configurable
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
+from onenet.assignment import Condition, Explanation
 from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
@@ -16,6 +17,7 @@ from onenet.geometry import depth_inside
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..conflicts import contest
 from ..dense import dense_assignment
 from ..dynamic.quality import scores_for
 from ..settings import rule_settings
@@ -139,6 +141,32 @@ class PointBags(Assigner):
         best = [(piece / largest).max(dim=1) for piece in weight]
         part, index = (torch.cat(pieces, dim=1) for pieces in zip(*best, strict=True))
         return dense_assignment(index, part >= SHOWN)
+
+    @torch.no_grad()
+    def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
+        found = []
+        for piece in self.pieces(priors, predictions, gt):
+            inside = piece.inside()
+            found.append((inside, *self.weights(piece, inside)))
+        inside, *terms = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
+        weight, likelihood, prior, iou = terms
+        largest = weight.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+        part, depth = weight / largest, depth_inside(priors.points, gt.boxes)
+        enough = part >= SHOWN
+        forced = ", or among the nearest to one without any" if self.force_topk else ""
+        conditions = [
+            Condition(f"inside the object{forced}", inside > 0, depth, "px"),
+            Condition(f"at least {SHOWN:g} of its largest weight", enough, part - SHOWN),
+            contest("the object in which it has the largest part", part, enough),
+        ]
+        quantities = {
+            "IoU": iou,
+            "likelihood": likelihood,
+            "center prior": prior,
+            "weight": weight / weight.sum(dim=-1, keepdim=True).clamp(min=EPS),
+            "part of the largest weight": part,
+        }
+        return Explanation.of(gt, len(priors), quantities, conditions)
 
 
 @CRITERION_REGISTRY.register()
