@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onenet.tiles import tile_boxes
+from onenet.errors import UserError
+from onenet.tiles import TileGrid, tile_boxes
 
 sides = st.integers(1, 300)
 
@@ -52,3 +53,23 @@ def test_what_is_no_larger_than_the_overlap_lies_whole_in_a_tile(width, height, 
 )
 def test_places(picture, expected):
     assert tile_boxes(*picture, size=50, overlap=10) == expected
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), tilings())
+def test_own_parts_are_a_partition_within_their_tiles(width, height, tiling):
+    tiles = TileGrid(*tiling).tiles(width, height)
+    y, x = np.mgrid[0 : height + 0.5 : 0.5, 0 : width + 0.5 : 0.5].reshape(2, -1)
+    owned = np.stack([tile.owns(np.stack([x, y, x, y], axis=1)) for tile in tiles])
+    assert (owned.sum(axis=0) == 1).all()
+    for tile, mine in zip(tiles, owned, strict=True):
+        x1, y1, x2, y2 = tile.box
+        assert mine.any()
+        assert x[mine].min() >= x1 and x[mine].max() <= x2
+        assert y[mine].min() >= y1 and y[mine].max() <= y2
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(50, 50), (50, -1), (0, 0)])
+def test_grids_that_cannot_be(size, overlap):
+    with pytest.raises(UserError, match=f"overlap of tiles is {overlap} pixels"):
+        TileGrid(size, overlap)

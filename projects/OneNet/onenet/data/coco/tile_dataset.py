@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...files import complete_folder
 from ...images import open_image
-from ...tiles import Box, tile_boxes
+from ...tiles import Box, TileGrid
 from ..pictures import check_pictures
 from .file import category_names, read_coco_file
 from .records import to_records
@@ -28,11 +28,10 @@ Coco = dict[str, Any]  # the content of a COCO json file
 
 
 @dataclass(frozen=True)
-class Tiling:
+class Tiling(TileGrid):
     """How to cut pictures.
 
     Attributes:
-        size, overlap: see :func:`~onenet.tiles.tile_boxes`.
         min_share: see :func:`~onenet.data.coco.tile_annotations.cut_annotations`.
         keep_empty: whether tiles in which nothing is annotated are kept.
 
@@ -40,17 +39,11 @@ class Tiling:
         UserError: these cannot be.
     """
 
-    size: int = 400
-    overlap: int = 100
     min_share: float = 0.4
     keep_empty: bool = True
 
     def __post_init__(self):
-        if not 0 <= self.overlap < self.size:
-            raise UserError(
-                f"the overlap of tiles is {self.overlap} pixels, must be at least 0 and below "
-                f"their size, {self.size}"
-            )
+        super().__post_init__()
         if not 0 <= self.min_share <= 1:
             raise UserError(
                 f"the share of a box that must remain is {self.min_share}, must be from 0 to 1"
@@ -135,7 +128,7 @@ def write_tiles(
 
 def _places(record: dict[str, Any], tiling: Tiling) -> list[tuple[Box, list[dict[str, Any]]]]:
     """The tiles of a picture that are wanted, and what is annotated in each."""
-    boxes = tile_boxes(record["width"], record["height"], tiling.size, tiling.overlap)
+    boxes = tiling.boxes(record["width"], record["height"])
     cuts = [(box, cut_annotations(record["annotations"], box, tiling.min_share)) for box in boxes]
     return [(box, annotations) for box, annotations in cuts if annotations or tiling.keep_empty]
 
