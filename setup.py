@@ -58,6 +58,10 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "onnxscript>=0.3",
     ],
+    # For images of more than 89 million pixels, which are read row by row.
+    "large": [
+        "pyvips[binary]>=3.0",
+    ],
     # For the datasets trees_train and trees_val, which use its files alone. This extra installs
     # some fifty packages with it; `pip install --no-deps deepforest` is enough.
     "photographs": [

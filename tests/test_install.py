@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import setuptools
-from onenet.data.photographs.package import REQUIREMENT
+from onenet import image_stream
+from onenet.data.photographs import package
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -62,8 +63,9 @@ def test_requirements_have_bounds_and_no_address(arguments):
         assert requirement.specifier, f"{requirement} has no bound"
 
 
-def test_the_message_without_photographs_asks_for_the_bound_of_the_extra(arguments):
-    assert REQUIREMENT in arguments["extras_require"]["photographs"]
+def test_messages_without_optional_packages_ask_for_the_bounds_of_the_extras(arguments):
+    assert package.REQUIREMENT in arguments["extras_require"]["photographs"]
+    assert image_stream.REQUIREMENT in arguments["extras_require"]["large"]
 
 
 def test_detectron2_is_left_to_the_user(arguments):
