@@ -3,6 +3,7 @@ r"""Detect objects in images, videos or the pictures of a camera, and draw them.
 
 demo/demo.py --model model.onnx --input 'scenes/*.png' --output found
 demo/demo.py --model model.onnx --video-input street.mp4 --output results.json
+demo/demo.py --model model.onnx --input forest.tif --tile 400 --overlap 100 --output trees.json
 demo/demo.py --config-file output/digits/config.yaml --input 'scenes/*.png' --output found \
     --opts MODEL.WEIGHTS output/digits/model_final.pth
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import onenet  # noqa: F401  (makes an old Detectron2 importable)
@@ -21,11 +23,15 @@ from assigners import add_assigners_config
 from detect import CocoResults, Painter
 from detectron2.utils.logger import setup_logger
 from onenet.engine import check_weights, exit_on_user_error, setup_cfg
-from onenet.engine.arguments import program_parser
+from onenet.engine.arguments import at_least, program_parser
 from onenet.errors import UserError
-from onenet.predict import BasePredictor, OnnxPredictor, Predictor
+from onenet.image_stream import open_large_image
+from onenet.images import read_image
+from onenet.predict import BasePredictor, OnnxPredictor, Predictor, TiledPredictor
+from onenet.tiles import TileGrid
 from outputs import make_folder, picture_files
 from pictures import list_images, process_images
+from tqdm import tqdm
 from video import process_video, require_display
 
 RESULTS_SUFFIX = ".json"
@@ -50,6 +56,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=positive, default=1.0, help="enlargement, default: 1")
     parser.add_argument(
         "--compare-nms", type=fraction, metavar="IOU", help="beside it, what NMS would leave"
+    )
+    parser.add_argument(
+        "--tile", type=at_least(1), metavar="PIXELS", help="detect in square tiles of this side"
+    )
+    parser.add_argument(
+        "--overlap",
+        type=at_least(0),
+        metavar="PIXELS",
+        help=f"what they share at least; larger than any object; default: {TileGrid.overlap}",
     )
     parser.add_argument(
         "--providers", nargs="+", metavar="NAME", help="of onnxruntime, default: the CPU's"
@@ -82,11 +97,23 @@ def is_results_file(output: Path) -> bool:
 
 
 def build_predictor(args: argparse.Namespace) -> BasePredictor:
-    """The predictor of a model file, or of a config with its weights.
+    """The predictor of a model file, or of a config with its weights, for tiles if asked for.
 
     Raises:
-        UserError: there is none, or nothing that it can be built of.
+        UserError: there is none, or nothing that it can be built of, or no such tiles can be.
     """
+    if args.tile is None:
+        if args.overlap is not None:
+            raise UserError("--overlap: it is of tiles; say --tile, too.")
+        return build_image_predictor(args)
+    overlap = TileGrid.overlap if args.overlap is None else args.overlap
+    grid = TileGrid(args.tile, overlap)
+    bar = partial(tqdm, desc="tiles", unit="tile", leave=False, delay=1)
+    return TiledPredictor(build_image_predictor(args), grid, bar)
+
+
+def build_image_predictor(args: argparse.Namespace) -> BasePredictor:
+    """The one that takes an image as a whole; see :func:`build_predictor`."""
     threshold = args.confidence_threshold
     if args.model:
         if args.opts:
@@ -124,7 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         detect = Painter(predictor, args.scale, args.compare_nms)
     if args.input:
         files = picture_files(images, args.output) if args.output and not as_results else []
-        failures += process_images(images, detect, files)
+        failures += process_images(
+            images, detect, files, open_large_image if args.tile else read_image
+        )
     else:
         failures += process_video(args.video_input, detect, None if as_results else args.output)
     if as_results:

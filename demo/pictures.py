@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from onenet.errors import UserError
-from onenet.predict import read_image
+from onenet.image_stream import ImageStream
 from outputs import IMAGE_SUFFIXES, write_picture
 from tqdm import tqdm
 from video import Detector, show
@@ -36,13 +37,19 @@ def _images_in(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def process_images(images: Sequence[Path], detect: Detector, files: Sequence[Path]) -> list[str]:
+def process_images(
+    images: Sequence[Path],
+    detect: Detector,
+    files: Sequence[Path],
+    read: Callable[[Path], np.ndarray | ImageStream],
+) -> list[str]:
     """Give each image to ``detect``, and its picture to a file or a window.
 
     Args:
         images: the inputs.
         detect: image, its place, its name -> picture, or None where none is wanted.
         files: of the pictures; empty for a window.
+        read: gives the image of a path.
 
     Returns:
         What is wrong with those that could not be read, or their pictures not written; the others
@@ -51,7 +58,7 @@ def process_images(images: Sequence[Path], detect: Detector, files: Sequence[Pat
     failures = []
     for index, path in enumerate(tqdm(images, unit="image")):
         try:
-            picture = detect(read_image(path), index, str(path))
+            picture = detect(read(path), index, str(path))
             if picture is not None and files:
                 write_picture(picture, files[index])
         except UserError as error:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from onenet import UserError
+from PIL import Image
 
 NOTHING = 1.0  # a threshold above every score
 DEMO = Path(__file__).parents[2] / "demo" / "demo.py"
@@ -144,6 +146,32 @@ def test_options_that_would_do_nothing_are_refused(demo, noise, tmp_path):
         demo("--input", source, "--output", tmp_path / "o", "--providers", "CPUExecutionProvider")
     with pytest.raises(UserError, match="--compare-nms"):
         demo("--input", source, "--output", tmp_path / "o.json", "--compare-nms", 0.5)
+
+
+def test_tiles(demo, noise, tmp_path):
+    source = write_image(tmp_path / "a.png", noise(90, 130))
+    assert (
+        demo("--input", source, "--output", tmp_path / "b.png", "--tile", 64, "--overlap", 8) == 0
+    )
+    assert cv2.imread(str(tmp_path / "b.png")).shape == (90, 130, 3)
+    for options, message in {("--overlap", 8): "--tile", ("--tile", 64): "is 100 pixels"}.items():
+        with pytest.raises(UserError, match=message):
+            demo("--input", source, "--output", tmp_path / "b.png", *options)
+
+
+def test_pictures_of_large_files_are_reduced(demo, noise, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pyvips")
+    source = write_image(tmp_path / "a.png", noise(100, 200))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 200 - 1)
+    monkeypatch.setattr("detect.MAX_DRAWN", 100 * 200 // 4)
+    arguments = ["--input", source, "--tile", 64, "--overlap", 8, "--output"]
+    assert demo(*arguments, tmp_path / "b.png") == 1
+    assert "200 x 100 pixels are too many for a picture: say --scale 0.5" in capsys.readouterr().err
+    assert demo(*arguments, tmp_path / "b.png", "--scale", 0.5) == 0
+    assert cv2.imread(str(tmp_path / "b.png")).shape == (50, 100, 3)
+    assert demo(*arguments, tmp_path / "b.json", "--confidence-threshold", 0) == 0
+    boxes = [found["bbox"] for found in json.loads((tmp_path / "b.json").read_text())]
+    assert max(x + width for x, _, width, _ in boxes) > 2 * 64  # of tiles that are not the first
 
 
 @pytest.mark.parametrize("weights", ["", "detectron2://ImageNetPretrained/torchvision/R-50.pkl"])

@@ -11,8 +11,17 @@ from .base import BasePredictor
 from .detections import Detections
 from .model_card import ModelCard
 from .onnx_predictor import OnnxPredictor
+from .tiled_predictor import TiledPredictor
 
-__all__ = ["BasePredictor", "Detections", "ModelCard", "OnnxPredictor", "Predictor", "read_image"]
+__all__ = [
+    "BasePredictor",
+    "Detections",
+    "ModelCard",
+    "OnnxPredictor",
+    "Predictor",
+    "TiledPredictor",
+    "read_image",
+]
 
 
 def __getattr__(name: str) -> Any:

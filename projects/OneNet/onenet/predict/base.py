@@ -90,9 +90,7 @@ class BasePredictor(ABC):
             try:
                 array = load_image(image)
             except UserError as error:
-                place = f"image {first + index}: " if first is not None else ""
-                named = isinstance(image, (str, os.PathLike))
-                results[index] = Detections.failed(f"{'' if named else place}{error}")
+                results[index] = failed(error, image, index, first)
                 continue
             sizes[index] = array.shape[:2]
             prepared = self.prepare(array)
@@ -104,12 +102,8 @@ class BasePredictor(ABC):
         return results
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Bring an image (H, W, 3) BGR to the size and form (3, h, w) that the network takes."""
-        size = network_size(*image.shape[:2], self.card.shorter_side, self.card.longest_side)
-        image = resize(image, *size)
-        if self.card.channel_order == "RGB":
-            image = image[..., ::-1]
-        return np.ascontiguousarray(image.transpose(2, 0, 1))
+        """See :func:`prepare`, by the card of this predictor."""
+        return prepare(image, self.card)
 
     def _finish(
         self, found: Found, network_input: tuple[int, int], image_size: tuple[int, int]
@@ -122,3 +116,18 @@ class BasePredictor(ABC):
         boxes = np.clip(boxes * scale, 0, limit)
         keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (scores >= self.threshold)
         return Detections(boxes[keep], scores[keep], classes[keep], (height, width))
+
+
+def prepare(image: np.ndarray, card: ModelCard) -> np.ndarray:
+    """Bring an image (H, W, 3) BGR to the size and form (3, h, w) that the network takes."""
+    size = network_size(*image.shape[:2], card.shorter_side, card.longest_side)
+    image = resize(image, *size)
+    if card.channel_order == "RGB":
+        image = image[..., ::-1]
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def failed(error: UserError, image: Image, index: int, first: int | None) -> Detections:
+    """Those of an image that could not be used; an array is named by its place, if there is one."""
+    named = first is None or isinstance(image, (str, os.PathLike))
+    return Detections.failed(str(error) if named else f"image {first + index}: {error}")
