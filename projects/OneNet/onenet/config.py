@@ -39,6 +39,11 @@ def add_onenet_config(cfg: CN) -> None:
     cfg.INPUT.RANDOM_COLOR = 0.0  # brightness, contrast, saturation: each by a factor 1 -+ this
     # new: model_best.pth has the weights with which it was highest; "" = there is no such file
     cfg.TEST.BEST_METRIC = "bbox/AP"
+    # new: evaluation sees images in overlapping tiles of this side in pixels; 0 = whole
+    cfg.TEST.TILE = 0
+    cfg.TEST.TILE_OVERLAP = 100  # at least; larger than any object
+    # "center": a detection counts in the tile whose own part has its centre; or "nms"
+    cfg.TEST.TILE_MERGE = "center"
     # new: training images whose assignment each evaluation describes (dynamics/...); 0 = none
     cfg.TEST.ASSIGNMENT_PROBE = 0
 

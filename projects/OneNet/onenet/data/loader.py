@@ -136,12 +136,14 @@ def build_sampler(cfg: CfgNode, records: list[dict[str, Any]], seed: int) -> Sam
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     """Detectron2's test loader with this project's mapper, which names an image it cannot use.
 
+    With ``TEST.TILE`` it gives the records alone: the images are read by who cuts them into tiles.
+
     Raises:
         ConfigError, UserError: see :func:`~onenet.data.load_records`.
     """
     return build_detection_test_loader(
         load_records(dataset_name),
-        mapper=OneNetDatasetMapper(cfg, is_train=False),
+        mapper=dict if cfg.TEST.get("TILE") else OneNetDatasetMapper(cfg, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 

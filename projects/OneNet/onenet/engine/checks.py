@@ -29,6 +29,7 @@ from ..data import (
 )
 from ..data.loader import check_loader, select_train_dicts
 from ..errors import ConfigError, UserError, nearest
+from ..evaluation import tile_grid
 from .hooks.assignment_probe import check_probe
 from .optimizer import build_optimizer
 
@@ -64,6 +65,7 @@ def check_run(
         check_batch(cfg, num_processes)
         check_loader(cfg)
         check_probe(cfg)
+    tile_grid(cfg)
     names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
     check_datasets_available(names)
     check_num_classes(names, cfg.MODEL.OneNet.NUM_CLASSES)

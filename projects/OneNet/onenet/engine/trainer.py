@@ -27,7 +27,7 @@ from ..checkpoint.checkpointer import Checkpointer
 from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader, load_records, told_names
 from ..errors import UserError
-from ..evaluation import build_evaluator, candidates_offered
+from ..evaluation import build_evaluator, candidates_offered, in_tiles
 from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .divergence import divergence
 from .hooks.assignment_probe import AssignmentProbe, build_probe
@@ -154,7 +154,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
     ) -> dict[str, Any]:
         with candidates_offered(model, cfg.MODEL.RETINANET.TOPK_CANDIDATES_TEST):
-            return super().test(cfg, model, evaluators)
+            return super().test(cfg, in_tiles(cfg, model), evaluators)
 
     def build_hooks(self) -> list[HookBase]:
         hooks = self._build_hooks()

@@ -8,6 +8,7 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from .crowdhuman import CrowdHumanEvaluator
 from .nms_evaluator import NMSDiagnosisEvaluator
+from .tiled_detector import max_detections
 
 
 def build_evaluator(
@@ -19,7 +20,8 @@ def build_evaluator(
     "crowdhuman" its own metrics beside that.
 
     Args:
-        cfg: reads ``OUTPUT_DIR``, ``DATASETS.TEST`` and ``TEST.DETECTIONS_PER_IMAGE``.
+        cfg: reads ``OUTPUT_DIR``, ``DATASETS.TEST``, ``TEST.DETECTIONS_PER_IMAGE`` and those of
+            tiles.
         dataset_name: a registered dataset with boxes, whether it came from a COCO json or not.
         output_folder: where its files go. By default inference/ in ``OUTPUT_DIR``; with several
             test datasets a folder for each therein, so that they do not overwrite each other.
@@ -29,7 +31,7 @@ def build_evaluator(
         if len(cfg.DATASETS.TEST) > 1:
             output_folder = os.path.join(output_folder, dataset_name)
     evaluator = NMSDiagnosisEvaluator(
-        dataset_name, output_folder, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE
+        dataset_name, output_folder, max_detections=max_detections(cfg, dataset_name)
     )
     if MetadataCatalog.get(dataset_name).get("evaluator_type") != "crowdhuman":
         return evaluator
