@@ -5,8 +5,8 @@ import pytest
 import torch
 from assigners import ATSS, FCOS, OTA, PAA, POTO, TAL, CenterNet, MaxIoU, OneToFew, SimOTA, YOLOv3
 from assigners.dynamic.tal import PRESETS
-from assigners.learned.auto_assign import PointBags
 from assigners.learned.free_anchor import AnchorBags
+from assigners.learned.point_bags import PointBags
 from assigners.learned.soft_points import SoftPoints
 from onenet import Predictions
 
