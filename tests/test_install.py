@@ -1,6 +1,8 @@
 """The installation, without a package index: nothing is downloaded or installed here."""
 
+import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,6 +68,11 @@ def test_requirements_have_bounds_and_no_address(arguments):
 def test_messages_without_optional_packages_ask_for_the_bounds_of_the_extras(arguments):
     assert package.REQUIREMENT in arguments["extras_require"]["photographs"]
     assert image_stream.REQUIREMENT in arguments["extras_require"]["large"]
+
+
+def test_make_photographs_installs_what_the_extra_has(arguments):
+    (line,) = re.findall(r"^PHOTOGRAPHS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert shlex.split(line) == arguments["extras_require"]["photographs"]
 
 
 def test_detectron2_is_left_to_the_user(arguments):

@@ -10,14 +10,14 @@ OBJECTS = [[10.0, 10, 40, 40], [60, 10, 90, 40]]
 ELSEWHERE = [10.0, 60, 40, 90]
 
 
-def scene(name, *detections):
+def scene(name, *detections, height=100):
     boxes = Boxes(torch.tensor(detections).reshape(-1, 4))
     classes = torch.zeros(len(boxes), dtype=torch.int64)
     scores = torch.linspace(0.9, 0.5, len(boxes))
     found = Instances((100, 100), pred_boxes=boxes, pred_classes=classes, scores=scores)
     truth = Instances((100, 100), gt_boxes=Boxes(torch.tensor(OBJECTS)))
     truth.gt_classes = torch.zeros(2, dtype=torch.int64)
-    return Scene(name, np.zeros((100, 100, 3), np.uint8), truth, found)
+    return Scene(name, np.zeros((height, 100, 3), np.uint8), truth, found)
 
 
 def boxes(ax, color):
@@ -42,3 +42,5 @@ def test_scenes_stand_beside_each_other():
     assert boxes(nothing, MISSED) == OBJECTS and not boxes(nothing, FOUND)
     height, width, _ = to_array(sheet).shape
     assert width > 2 * 200 > height > 200
+    low = outcome_sheet([scene("all", *OBJECTS, height=50)], 200, caption="")
+    assert to_array(low).shape[0] == height - 100  # no empty room above and below

@@ -96,23 +96,31 @@ def draw_label(ax: Axes, box: np.ndarray, color: Color, label: str, font_size: f
 
 
 def panel_grid(
-    rows: int, columns: int, caption: str = "", side: int = PANEL_SIDE, *, footer: int = 0
+    rows: int,
+    columns: int,
+    caption: str = "",
+    side: int = PANEL_SIDE,
+    *,
+    footer: int = 0,
+    aspect: float = 1.0,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of square panels with room for titles, and a caption below.
+    """A figure of panels, square unless told otherwise, with room for titles, and a caption below.
 
     An image whose longer side divides ``side`` is enlarged by a whole number, without blur.
 
     Args:
         rows, columns: of the grid.
         caption: what one sees.
-        side: of a panel, pixels.
+        side: width of a panel, pixels.
         footer: empty room at the bottom, pixels.
+        aspect: height of a panel / its width.
 
     Returns:
         The figure and its axes (rows, columns).
     """
     lines = len(caption.splitlines())
-    cell = side + TITLE_HEIGHT
+    panel = round(side * aspect)
+    cell = panel + TITLE_HEIGHT
     width = columns * side + (columns + 1) * GAP
     height = rows * cell + GAP + (lines * CAPTION_LINE + GAP if lines else 0) + footer
     figure = new_figure(width, height)
@@ -121,7 +129,7 @@ def panel_grid(
         left = GAP + column * (side + GAP)
         bottom = height - (row + 1) * cell
         axes[row, column] = figure.add_axes(
-            (left / width, bottom / height, side / width, side / height)
+            (left / width, bottom / height, side / width, panel / height)
         )
         axes[row, column].set_axis_off()
     if lines:

@@ -22,17 +22,18 @@ CAPTION = (
 )
 
 
-def outcome_sheet(scenes: Sequence[Scene], side: int, caption: str = CAPTION) -> Figure:
+def outcome_sheet(scenes: Sequence[Scene], width: int, caption: str = CAPTION) -> Figure:
     """Scenes beside each other, or one detector's scene beside another's.
 
     There are no labels: class and score of some hundred objects would hide them.
 
     Args:
         scenes: their names are the titles.
-        side: the longer side of each, pixels.
+        width: of each, pixels.
         caption: below them.
     """
-    figure, axes = panel_grid(1, len(scenes), caption, side)
+    aspect = max(scene.image.shape[0] / scene.image.shape[1] for scene in scenes)
+    figure, axes = panel_grid(1, len(scenes), caption, width, aspect=aspect)
     for ax, scene in zip(axes[0], scenes, strict=True):
         _draw_outcome(ax, scene)
     return figure
