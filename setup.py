@@ -91,7 +91,10 @@ setup(
     python_requires=">=3.10",
     packages=list_packages(),
     package_dir=PACKAGE_DIR,
-    package_data={"lab": ["page/*"]},
+    package_data={
+        "lab": ["page/*"],
+        "onenet": ["web/*", "visualization/explanation/page/*"],
+    },
     install_requires=REQUIRES,
     extras_require=EXTRAS,
 )

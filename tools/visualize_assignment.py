@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from onenet.data.annotated import annotated_mapper, annotated_records
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import at_least, program_parser
-from onenet.errors import UserError
+from onenet.inspection.subjects import moments
 from onenet.visualization import (
     HEATS,
     UNTRAINED,
@@ -80,24 +80,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def moments(args: argparse.Namespace) -> dict[str, str]:
-    """Title of each row, and its weights."""
-    if not args.weights:
-        if args.weights_before:
-            raise UserError("--weights-before needs --weights, what to compare it with.")
-        return {UNTRAINED: UNTRAINED}
-    if not args.weights_before:
-        return {"": args.weights}
-    return {"before training": args.weights_before, "after training": args.weights}
-
-
 def figures(
     cfg: CfgNode, args: argparse.Namespace, records: Sequence[dict]
 ) -> Iterator[tuple[str, Figure]]:
     """Name and picture of each image; everything is checked before the first one."""
     names = args.assigners or [cfg.MODEL.OneNet.ASSIGNER.NAME]
     criteria = {name: build_variant(cfg, name) for name in names}
-    models = {title: load_moment(cfg, weights) for title, weights in moments(args).items()}
+    times = moments(args.weights, args.weights_before)
+    models = {title: load_moment(cfg, weights) for title, weights in times.items()}
     scenes = MapDataset(records, annotated_mapper(cfg))
     for scene in map(scenes.__getitem__, range(len(scenes))):
         rows = [

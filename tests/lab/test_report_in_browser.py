@@ -1,32 +1,19 @@
 """The report in a browser without a window: what clicks and the pointer do."""
 
-import shutil
-
 import pytest
 from lab.report_html import write_html
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), "")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
+from ..browser import needs_browser, opened, paper
+
+pytestmark = needs_browser
 
 
 @pytest.fixture
 def page(results, tmp_path):
-    """The report, opened without a network; an error or a request for anything else fails."""
     report = tmp_path / "report.html"
     report.write_text(write_html(results, tmp_path), encoding="utf-8")
-    mistakes = []
-    with playwright.sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(offline=True).new_page()
-        page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("request", lambda request: mistakes.append(request.url))
-        page.goto(report.as_uri())
+    with opened(report) as page:
         yield page
-        browser.close()
-    own = [x for x in mistakes if not x.startswith(("data:", report.as_uri()))]
-    assert own == []
 
 
 def shown(page, selector):
@@ -77,10 +64,7 @@ def test_print_has_every_scene(page):
 
 
 def test_dark_mode(page):
-    def paper():
-        return page.evaluate("getComputedStyle(document.body).backgroundColor")
-
     page.emulate_media(color_scheme="light")
-    assert paper() == "rgb(255, 255, 255)"
+    assert paper(page) == "rgb(255, 255, 255)"
     page.emulate_media(color_scheme="dark")
-    assert paper() == "rgb(23, 24, 26)"
+    assert paper(page) == "rgb(23, 24, 26)"

@@ -15,6 +15,7 @@ from lab.report_markdown import write_markdown
 from lab.results_page import write_page
 from lab.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from onenet.errors import UserError
+from onenet.web import SHARED
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -190,7 +191,8 @@ def test_no_results(tmp_path):
 
 
 NODE = """
-const { compareCells, nearestIndex } = require(process.argv[1]);
+const { nearestIndex } = require(process.argv[1]);
+const { compareCells } = require(process.argv[2]);
 const sorted = (values, descending) =>
   [...values].sort((a, b) => compareCells(a, b, descending));
 console.log(JSON.stringify([
@@ -206,7 +208,10 @@ console.log(JSON.stringify([
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_sorting():
     done = subprocess.run(
-        ["node", "-e", NODE, str(PAGE / "report.js")], capture_output=True, text=True, check=True
+        ["node", "-e", NODE, str(PAGE / "report.js"), str(SHARED / "page.js")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(done.stdout) == [
         ["-3", "9.5", "10", ""],

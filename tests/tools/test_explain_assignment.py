@@ -1,4 +1,5 @@
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -62,13 +63,45 @@ def test_summary_of_what_rules_make_of_predictions(run, config, digits, tmp_path
         "--weights", "untrained", "--output-dir", tmp_path / "out", "--max-images", 2,
     )  # fmt: skip
     content = report(tmp_path / "out")
-    assert content["images"] == 2
+    assert content["images"] == 4  # of which two are on the page
     objects = content["groups"][0]["objects"]
     assert content["rules"]["MinCost"]["histogram"] == [[0, 0, 0], [1, 1, objects]]
 
 
+def test_a_page_needs_nothing_else(run, config, digits, tmp_path):
+    told = run(
+        "--config-file", config, *digits, "--max-images", 1, "--output-dir", tmp_path / "out"
+    )
+    page = tmp_path / "out" / "explanation.html"
+    assert f"The page is {page}" in told
+    assert [file.name for file in page.parent.iterdir()] == [page.name]
+    text = page.read_text()
+    assert not re.findall(r"(?:src|href)=.?(?!data:)[a-z/]", text)
+    assert len(re.findall("data-image=", text)) == 1
+    assert "MinCost" in text  # the rule of the config
+
+
+def test_a_page_without_objects(run, config, few_digits, tmp_path):
+    image = few_digits / "digits" / "val" / "000000.png"
+    coco = {
+        "images": [{"id": 1, "file_name": image.name, "height": 160, "width": 160}],
+        "annotations": [],
+        "categories": [{"id": i, "name": str(i)} for i in range(10)],
+    }
+    (tmp_path / "none.json").write_text(json.dumps(coco))
+    arguments = ["--config-file", config, "--input", image, "--annotations", tmp_path / "none.json"]
+    run(*arguments, "--output-dir", tmp_path / "out")
+    assert (tmp_path / "out" / "explanation.html").exists()
+    with pytest.raises(SystemExit):
+        run(*arguments, "--summary", "--assigners", "FCOS", "--output-dir", tmp_path / "none")
+
+
 MISTAKES = {
-    "no predictions": (["--assigners", "FCOS", "MinCost"], '"MinCost" looks at predictions'),
+    "no predictions": (
+        ["--summary", "--assigners", "FCOS", "MinCost"],
+        '"MinCost" looks at predictions',
+    ),
+    "before without after": (["--weights-before", "untrained"], "needs --weights"),
     "unknown rule": (["--assigners", "MinCosts"], '"MinCosts". Did you mean "MinCost"?'),
     "no weights": (["--weights", "no.pth"], 'there is no file of weights "no.pth"'),
 }
@@ -80,10 +113,7 @@ def test_mistakes_are_told_before_anything_is_written(
 ):
     arguments, message = MISTAKES[mistake]
     with pytest.raises(SystemExit):
-        run(
-            "--summary", "--config-file", config, *digits, *arguments,
-            "--output-dir", tmp_path / "out",
-        )  # fmt: skip
+        run("--config-file", config, *digits, *arguments, "--output-dir", tmp_path / "out")
     error = capsys.readouterr().err.splitlines()[-1]
     assert "error: " in error
     assert message in error

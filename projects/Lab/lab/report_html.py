@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from onenet.web import render_page
 
 from .charts import histogram_charts, history_charts, nms_chart, precision_charts
 from .collect import DYNAMICS
@@ -25,19 +25,15 @@ def write_html(results: Tree, output: Path) -> str:
         results: the tree of results.json.
         output: folder of the experiment, where the pictures are.
     """
-    environment = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
     folders = {arm["label"]: arm["folder"] for arm in results["arms"]}
     charts = dict(zip(results["history"], history_charts(results), strict=True))
-    return environment.get_template("report.html").render(
+    return render_page(
+        PAGE,
+        "report.html",
+        ["chart.css", "report.css"],
+        ["report.js"],
         results=results,
         FINISHED=FINISHED,
-        style=page_file("chart.css") + page_file("report.css"),
-        script=page_file("report.js"),
         folders=lambda labels: [folders[label] for label in labels],
         metrics=METRICS,
         classes=CLASSES,

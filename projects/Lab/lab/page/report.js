@@ -1,13 +1,5 @@
 "use strict";
 
-// Numbers by size, texts by letters; cells without a value come last, whichever way it goes.
-function compareCells(a, b, descending) {
-  if (a === "" || b === "") return (a === "") - (b === "");
-  const [x, y] = [Number(a), Number(b)];
-  const order = Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
-  return descending ? -order : order;
-}
-
 // Index of the number in a sorted list that is nearest to a value.
 function nearestIndex(numbers, value) {
   let best = 0;
@@ -15,19 +7,6 @@ function nearestIndex(numbers, value) {
     if (Math.abs(x - value) < Math.abs(numbers[best] - value)) best = i;
   });
   return best;
-}
-
-function sortTable(header) {
-  const row = header.parentElement;
-  const index = [...row.children].indexOf(header);
-  const descending = header.getAttribute("aria-sort") !== "descending";
-  for (const other of row.children) other.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-  const body = header.closest("table").tBodies[0];
-  const value = (tr) => tr.children[index].dataset.value;
-  [...body.rows]
-    .sort((a, b) => compareCells(value(a), value(b), descending))
-    .forEach((tr) => body.append(tr));
 }
 
 function showArms(shown) {
@@ -43,26 +22,11 @@ function shownArms() {
   return new Set([...pressed].map((button) => button.dataset.arm));
 }
 
-function press(button) {
-  for (const other of button.parentElement.children) {
-    other.setAttribute("aria-pressed", other === button);
-  }
-}
-
 function pickScene(button) {
   press(button);
   for (const scene of document.querySelectorAll(".scene")) {
     scene.classList.toggle("off", scene.id !== button.dataset.scene);
   }
-}
-
-function tell(text, event) {
-  const tip = document.getElementById("tip");
-  tip.textContent = text;
-  tip.style.display = text ? "block" : "none";
-  const room = [window.innerWidth - tip.offsetWidth, window.innerHeight - tip.offsetHeight];
-  tip.style.left = `${Math.max(0, Math.min(event.clientX + 14, room[0] - 8))}px`;
-  tip.style.top = `${Math.max(0, Math.min(event.clientY + 14, room[1] - 8))}px`;
 }
 
 // The line under the pointer is in one chart at most.
@@ -90,20 +54,18 @@ function tellChart(svg, event) {
 }
 
 function listen() {
-  const click = (selector, action) =>
-    document.querySelectorAll(selector).forEach((e) => e.addEventListener("click", () => action(e)));
-  click("th button", (button) => sortTable(button.parentElement));
-  click("#arms button", (button) => {
+  onClick("th button", (button) => sortTable(button.parentElement));
+  onClick("#arms button", (button) => {
     const shown = shownArms();
     const arm = button.dataset.arm;
     shown.has(arm) ? shown.delete(arm) : shown.add(arm);
     showArms(shown);
   });
-  click("#sections button", (button) => {
+  onClick("#sections button", (button) => {
     press(button);
     showArms(new Set(JSON.parse(button.dataset.arms)));
   });
-  click("#scenes button", pickScene);
+  onClick("#scenes button", pickScene);
   document.addEventListener("mousemove", (event) => {
     const svg = event.target.closest("svg.line");
     const tipped = event.target.closest("[data-tip]");
@@ -118,4 +80,4 @@ function listen() {
 }
 
 if (typeof document !== "undefined") listen();
-if (typeof module !== "undefined") module.exports = { compareCells, nearestIndex };
+if (typeof module !== "undefined") module.exports = { nearestIndex };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -13,6 +13,15 @@ from torch import Tensor
 from .coverage import Coverage, Objects
 
 Tree = dict[str, Any]  # what JSON can hold
+
+
+class Table(NamedTuple):
+    """A table of texts; the first cell of a row is its name."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
 
 # From where to where a group of objects reaches; before the first and behind the last is one more.
 SIZES = (16, 32, 64, 128, 256)  # pixels
@@ -105,24 +114,39 @@ def _histogram(positives: Tensor) -> list[tuple[int, int, int]]:
     return [(low, high - 1, n) for (low, high), n in zip(pairwise(starts), counts, strict=True)]
 
 
-def format_coverage(report: Tree) -> str:
-    """The tables of a report of :func:`coverage_report`."""
+def coverage_tables(report: Tree) -> list[Table]:
+    """A report of :func:`coverage_report` to be read."""
     rules = report["rules"]
-    parts = [
-        "Objects without any positive sample, % (in brackets: those that would have one if they "
-        "were alone in their image):",
-        _table(["by", "objects", *rules], _group_rows(report["groups"])),
-        "Positive samples of an object, % of the objects:",
-        _table(["positives", *rules], _histogram_rows(rules)),
-        "Where the positive samples are, %, and those lost to other objects:",
-        _table(["level", *rules], _level_rows(report)),
+    return [
+        Table(
+            "Objects without any positive sample, % (in brackets: those that would have one if "
+            "they were alone in their image)",
+            ["by", "objects", *rules],
+            _group_rows(report["groups"]),
+        ),
+        Table(
+            "Positive samples of an object, % of the objects",
+            ["positives", *rules],
+            _histogram_rows(rules),
+        ),
+        Table(
+            "Where the positive samples are, %, and those lost to other objects",
+            ["level", *rules],
+            _level_rows(report),
+        ),
     ]
+
+
+def format_coverage(report: Tree) -> str:
+    """The tables of a report as text."""
+    parts = []
+    for table in coverage_tables(report):
+        align = ("left", *["right"] * (len(table.head) - 1))
+        text = tabulate(
+            table.rows, table.head, tablefmt="pipe", colalign=align, disable_numparse=True
+        )
+        parts += [f"{table.title}:", text]
     return "\n\n".join(parts)
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    align = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def _group_rows(groups: Sequence[Tree]) -> list[list[str]]:

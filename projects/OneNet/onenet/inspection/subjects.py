@@ -44,6 +44,21 @@ def build_variant(cfg: CfgNode, text: str) -> Criterion:
     return build_criterion(variant)
 
 
+def moments(weights: str | None, weights_before: str | None) -> dict[str, str]:
+    """Titles of the moments that ``--weights`` and ``--weights-before`` ask for, and their weights.
+
+    Raises:
+        UserError: there is only a moment before.
+    """
+    if not weights:
+        if weights_before:
+            raise UserError("--weights-before needs --weights, what to compare it with.")
+        return {UNTRAINED: UNTRAINED}
+    if not weights_before:
+        return {"": weights}
+    return {"before training": weights_before, "after training": weights}
+
+
 def load_moment(cfg: CfgNode, weights: str) -> OneNet:
     """Build the model with some weights, in evaluation mode.
 
