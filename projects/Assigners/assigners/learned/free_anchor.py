@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
-from onenet.assignment.pieces import check_max_pairs, in_rows, piece_size, pieces
-from onenet.assignment.selection import SmallestSoFar
+from onenet.assignment.pieces import check_max_pairs, in_rows, piece_size
+from onenet.assignment.selection import smallest
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
 from onenet.criterion.side_losses import offset_difference
 from onenet.errors import ConfigError
@@ -18,6 +18,7 @@ from onenet.geometry import elementwise_iou, gather_samples
 from torch import Tensor
 
 from ..settings import rule_settings
+from ..static.max_iou import PairwiseIoU
 from .negatives import add_positives, negative_loss
 
 SMOOTH_L1_BETA = 0.11
@@ -66,20 +67,26 @@ class AnchorBags(Assigner):
 
         C is ``topk``, or R if that is less.
         """
-        nearest = SmallestSoFar(self.topk)
-        for start, part, _ in pieces(priors, predictions, gt, self.max_pairs):
-            nearest.add(-elementwise_iou(part.boxes, gt.boxes[:, :, None]), start)
-        negated, sample = nearest.result()
+        # All samples of some ground truths: the nearest of long rows are found in groups.
+        boxes = in_rows(priors.boxes)
+        step = piece_size(self.max_pairs, len(gt.boxes) * len(boxes), boxes.device)
+        found = [
+            smallest(elementwise_iou(boxes, part[:, :, None]).neg_(), self.topk)
+            for part in gt.boxes.split(step, dim=1)
+        ]
+        negated, sample = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
         return sample, gt.valid & (negated[..., 0] < 0)
 
     def likelihoods(
         self, priors: Priors, predictions: Predictions, gt: GroundTruth, sample: Tensor
     ) -> Tensor:
         """(B, G, C), how well samples of a bag classify and locate the ground truth, in [0, 1]."""
-        image = torch.arange(len(sample), device=sample.device)[:, None, None]
-        score = predictions.logits[image, sample, gt.labels[..., None]].sigmoid()
+        entry = gt.labels[..., None] * len(priors) + sample
+        logits = predictions.logits.transpose(1, 2).flatten(1)
+        score = logits.gather(1, entry.flatten(1)).view_as(entry).sigmoid()
         if predictions.quality is not None:
-            score = score * predictions.quality[image, sample].sigmoid()
+            quality = predictions.quality.gather(1, sample.flatten(1))
+            score = score * quality.view_as(entry).sigmoid()
         boxes = gather_samples(predictions.boxes, sample.flatten(1)).view(*sample.shape, 4)
         offset = offset_difference(boxes, gt.boxes[:, :, None], priors.boxes[sample])
         loss = F.smooth_l1_loss(
@@ -220,20 +227,14 @@ class FreeAnchor(LearnedCriterion):
         As pieces (B, K, r) of the samples.
         """
         # The overlaps are needed twice; they are computed twice, so that they need no memory.
-        largest = torch.stack([iou.amax(dim=-1) for iou in self._overlaps(boxes, gt)])
+        overlaps = PairwiseIoU(boxes, gt, self.assigner.max_pairs)
+        largest = torch.stack([iou.nan_to_num_(0).amax(dim=-1) for _, iou, _ in overlaps])
         span = largest.amax(dim=0)[..., None] - self.threshold
         span = span.clamp_(min=torch.finfo(span.dtype).tiny)
-        for iou in self._overlaps(boxes, gt):
+        for _, iou, _ in overlaps:
             matched = iou.new_zeros(len(iou), num_classes, iou.shape[-1])
-            add_positives(matched, gt.labels, iou.sub_(self.threshold).div_(span))
+            add_positives(matched, gt.labels, iou.nan_to_num_(0).sub_(self.threshold).div_(span))
             yield matched
-
-    def _overlaps(self, boxes: Tensor, gt: GroundTruth) -> Iterator[Tensor]:
-        """IoU (B, G, r) of consecutive predicted boxes with the ground truths; 0 in padding."""
-        step = piece_size(self.assigner.max_pairs, gt.labels.numel(), boxes.device)
-        for piece in map(in_rows, boxes.split(step, dim=1)):
-            iou = elementwise_iou(piece[:, None], gt.boxes[:, :, None])
-            yield iou.nan_to_num_(0).mul_(gt.valid[..., None])
 
 
 def mean_max_weights(likelihood: Tensor) -> Tensor:

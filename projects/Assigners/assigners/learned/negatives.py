@@ -83,9 +83,9 @@ class _NegativeLoss(torch.autograd.Function):
             factor = None if quality is None else quality[:, None, part]
             if kept is not None:
                 positive.masked_fill_(~kept[:, None, part], 1)
-            piece, by_score, by_logit = _negatives(logits[..., part], factor, positive)
+            piece, by_score, complement = _negatives(logits[..., part], factor, positive)
             loss += piece
-            slope[..., part] = by_logit
+            torch.mul(by_score, complement, out=slope[..., part])
             if of_quality is not None:
                 of_quality[:, part] = by_score.sum(dim=1)
         if of_quality is not None:
@@ -103,21 +103,20 @@ class _NegativeLoss(torch.autograd.Function):
 def _negatives(
     logits: Tensor, quality: Tensor | None, positive: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum, and derivatives.
+    """The sum, the derivative by each logarithm of a score, and what makes it that by each logit.
 
-    That by the logarithm of each score is ``q^2 (2 CE + q / (1 - q))``, the other by each logit.
+    The derivative is ``q^2 (2 CE + q / (1 - q))``, the other 1 - sigmoid(class).
     """
     odds = logits.neg().clamp_(max=LARGEST_EXPONENT).exp_()  # against the class
     score = (odds + 1).reciprocal_()
-    complement = by_logit = odds.mul_(score)  # 1 - score, without cancellation
+    complement = missing = odds.mul_(score)  # 1 - score, without cancellation
     if quality is not None:
-        complement = torch.addcmul(complement, score, quality.neg().sigmoid())
+        missing = torch.addcmul(complement, score, quality.neg().sigmoid())
         score = score.mul_(quality.sigmoid())
     negative = 1 - positive
-    rest = torch.addcmul(positive, negative, complement).clamp_(min=LEAST_REST)
+    rest = torch.addcmul(positive, negative, missing).clamp_(min=LEAST_REST)
     q = score.mul_(negative)
     square = q * q
     by_score, log_rest = q.div_(rest), rest.log_()
     loss = -(square * log_rest).sum()
-    by_score = by_score.sub_(log_rest, alpha=2).mul_(square)
-    return loss, by_score, by_logit.mul_(by_score)
+    return loss, by_score.sub_(log_rest, alpha=2).mul_(square), complement
