@@ -207,11 +207,13 @@ class TAL(Assigner):
         best, favourite = SmallestSoFar(self.topk), []
         for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
             overlap, metric = self._overlap_and_metric(predicted, gt)
-            candidate = gt.valid[..., None]
+            # 1 or 0: masks are slow on a CPU, products are not.
+            candidate = gt.valid[..., None].float()
             if self.inside_first:
-                candidate = candidate & (depth_inside(part.points, regions) > self.margin)
-                favourite.append(overlap.masked_fill_(~candidate, -1).max(dim=1).indices)
-            best.add(metric.masked_fill_(~candidate, 0).neg_(), start)
+                candidate = depth_inside(part.points, regions).gt_(self.margin).mul_(candidate)
+                overlap.mul_(candidate).add_(candidate - 1)  # below 0 where it is none
+                favourite.append(overlap.max(dim=1).indices)
+            best.add(metric.mul_(candidate).neg_(), start)
         cost, sample = best.result()
         taken = cost < 0
         if self.inside_first:

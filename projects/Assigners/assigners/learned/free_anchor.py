@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from onenet import Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
+from onenet.assignment.overlaps import PairwiseIoU
 from onenet.assignment.pieces import check_max_pairs, in_rows, piece_size
 from onenet.assignment.selection import smallest
 from onenet.criterion import CRITERION_REGISTRY, LearnedCriterion, Normalizer
@@ -18,7 +19,6 @@ from onenet.geometry import elementwise_iou, gather_samples
 from torch import Tensor
 
 from ..settings import rule_settings
-from ..static.max_iou import PairwiseIoU
 from .negatives import add_positives, negative_loss
 
 SMOOTH_L1_BETA = 0.11

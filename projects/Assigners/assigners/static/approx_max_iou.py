@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, GroundTruth, Priors
+from onenet.assignment.overlaps import PairwiseIoU
 from onenet.errors import ConfigError
 from onenet.geometry import box_centers
 from torch import Tensor
 
 from ..settings import rule_settings
-from .max_iou import MaxIoU, PairwiseIoU
+from .max_iou import MaxIoU
 
 
 @ASSIGNER_REGISTRY.register()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from onenet import Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
-from onenet.assignment.overlaps import largest_iou, pairwise_iou
+from onenet.assignment.overlaps import PairwiseIoU, largest_iou, pairwise_iou
 from torch import Tensor
 
 from .cells import center_cells
-from .max_iou import MaxIoU, PairwiseIoU
+from .max_iou import MaxIoU
 
 
 class GridMaxIoU(MaxIoU):
