@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from onenet import GroundTruth, Predictions, Priors
 from onenet.assignment.overlaps import pairwise_iou
+from onenet.assignment.pieces import piece_size
 from onenet.geometry import depth_inside, distance_to_centers, elementwise_iou
 from torch import Tensor
 
@@ -53,7 +54,10 @@ def focal_losses(
         """Of another class, but for its factor; that of the class itself has the other sign."""
         return logits.sigmoid().pow_(gamma).mul_(F.softplus(logits))
 
-    background = focal(predictions.logits.float()).sum(dim=-1).mul_(1 - alpha)
+    batch, _, num_classes = predictions.logits.shape
+    step = piece_size(0, batch * num_classes, at_labels.device)
+    parts = predictions.logits.float().mT.split(step, dim=-1)
+    background = torch.cat([focal(part).sum(dim=1) for part in parts], dim=-1).mul_(1 - alpha)
     change = focal(-at_labels).mul_(alpha).sub_(focal(at_labels), alpha=1 - alpha)
     return background, change
 

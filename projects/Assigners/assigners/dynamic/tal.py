@@ -213,7 +213,7 @@ class TAL(Assigner):
                 candidate = depth_inside(part.points, regions).gt_(self.margin).mul_(candidate)
                 overlap.mul_(candidate).add_(candidate - 1)  # below 0 where it is none
                 favourite.append(overlap.max(dim=1).indices)
-            best.add(metric.mul_(candidate).neg_(), start)
+            best.add(metric.mul_(-candidate), start)
         cost, sample = best.result()
         taken = cost < 0
         if self.inside_first:
@@ -245,7 +245,7 @@ class TAL(Assigner):
         return self.overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)
 
     def _metric(self, score: Tensor, overlap: Tensor) -> Tensor:
-        return score.pow(self.alpha).mul_(_power(overlap, self.beta)).nan_to_num_(0)
+        return _power(score, self.alpha).mul(_power(overlap, self.beta)).nan_to_num_(0)
 
     def _own_metric(
         self, predictions: Predictions, gt: GroundTruth, index: Tensor, positive: Tensor
@@ -259,6 +259,8 @@ class TAL(Assigner):
 
 def _power(values: Tensor, exponent: float) -> Tensor:
     """``values ** exponent``; the usual 6 is several times faster by multiplication."""
+    if exponent == 1:
+        return values
     return values.pow(3).square_() if exponent == 6 else values.pow(exponent)
 
 
