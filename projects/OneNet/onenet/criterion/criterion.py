@@ -100,7 +100,8 @@ class Criterion(nn.Module):
                 assignment = subsampler(assignment, priors, predictions, gt)
                 if isinstance(subsampler, Subsampler):
                     kept = (assignment.dense_gt() != IGNORED) | (before == IGNORED)
-                    explanation = explanation.kept(subsampler.reason, kept)
+                    if not kept.all():  # or it had nothing to say
+                        explanation = explanation.kept(subsampler.reason, kept)
         return explanation
 
     @torch.no_grad()

@@ -131,11 +131,15 @@ function pictureAt(svg, event) {
   return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
 }
 
+function viewOf(svg) {
+  return state.scene.views[Number(document.getElementById(svg.closest(".side").dataset.side).value)];
+}
+
 function clickPicture(svg, event) {
   const [x, y] = pictureAt(svg, event);
   const tag = event.target.dataset.object;
   if (tag !== undefined) return chooseObject(Number(tag));
-  const slot = state.object === null ? null : slotAt(state.scene, state, x, y);
+  const slot = state.object === null ? null : slotAt(state.scene, viewOf(svg), state, x, y);
   if (slot !== null) return point(slot, !(state.pinned && state.slot === slot));
   return chooseObject(objectAt(state.scene, x, y));
 }
@@ -143,7 +147,7 @@ function clickPicture(svg, event) {
 function listenToPicture(svg) {
   svg.addEventListener("click", (event) => clickPicture(svg, event));
   svg.addEventListener("pointermove", (event) => {
-    if (!state.pinned) point(slotAt(state.scene, state, ...pictureAt(svg, event)));
+    if (!state.pinned) point(slotAt(state.scene, viewOf(svg), state, ...pictureAt(svg, event)));
   });
   svg.addEventListener("pointerleave", () => state.pinned || point(null));
 }

@@ -39,7 +39,7 @@ function onLevel(scene, slot, level) {
   return level === "all" || scene.levels[slot] === Number(level);
 }
 
-// Slots that a picture shows of an object, or of all; of several at one place the best known.
+// Slots that a picture shows of an object, or of all.
 function shownSlots(scene, object, level) {
   const all = object === null ? [...Array(scene.count).keys()] : [...scene.slots[object]];
   return all.filter((slot) => onLevel(scene, slot, level));
@@ -52,10 +52,11 @@ function drawHeat(svg, scene, view, state, range) {
   const drawn = new Set();
   const mixed = state.level === "all" && scene.strides.length > 1;
   const slots = shownSlots(scene, state.object, state.level);
-  // Fine levels lie on coarse ones.
-  const order = [...slots.keys()].sort((a, b) => strideOf(scene, slots[b]) - strideOf(scene, slots[a]));
-  for (const i of order) {
-    const [slot, [x, y]] = [slots[i], place(scene, slots[i])];
+  // Fine levels lie on coarse ones; of several samples at a place the one that came furthest counts.
+  const rank = (slot) => scene.failed(view, state.object, slot);
+  slots.sort((a, b) => strideOf(scene, b) - strideOf(scene, a) || rank(b) - rank(a));
+  for (const slot of slots) {
+    const [x, y] = place(scene, slot);
     const value = values[scene.pairOf[state.object].get(slot)];
     const key = `${scene.levels[slot]} ${x} ${y}`;
     if (!Number.isFinite(value) || drawn.has(key)) continue;
@@ -137,14 +138,17 @@ function drawPointed(svg, scene, view, slot) {
   boxElement(group, [x - half, y - half, x + half, y + half], { class: "here" });
 }
 
-// The sample at a place, in pixels: the first of the finest level whose cell it is in.
-function slotAt(scene, state, x, y) {
+// The sample at a place, in pixels: of the finest level whose cell it is in the one that came furthest.
+function slotAt(scene, view, state, x, y) {
+  const objects = state.object === null ? scene.objects.map((_, g) => g) : [state.object];
+  const rank = (slot) => Math.max(...objects.map((g) => scene.failed(view, g, slot)));
+  const before = (a, b) => strideOf(scene, a) - strideOf(scene, b) || rank(b) - rank(a);
   let best = null;
   for (const slot of shownSlots(scene, state.object, state.level)) {
     const [cx, cy] = place(scene, slot);
     const half = strideOf(scene, slot) / 2;
     if (Math.abs(x - cx) > half || Math.abs(y - cy) > half) continue;
-    if (best === null || strideOf(scene, slot) < strideOf(scene, best)) best = slot;
+    if (best === null || before(slot, best) < 0) best = slot;
   }
   return best;
 }
