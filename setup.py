@@ -31,6 +31,10 @@ REQUIRES = [
 ]
 
 EXTRAS = {
+    # For tools/ablate.py --cluster.
+    "cluster": [
+        "submitit>=1.5",
+    ],
     # What Detectron2 v0.5 imports at run time beside the above. Its own metadata pins releases of
     # black and iopath from 2021, so tools/install.sh installs it without dependencies and takes
     # these instead.

@@ -25,6 +25,7 @@ import onenet  # noqa: F401  (makes an old Detectron2 importable)
 from assigners import add_assigners_config
 from detectron2.utils.logger import setup_logger
 from lab import Experiment, Laboratory, grid, parse_vary, read_experiment, seeds_of
+from lab.cluster import Slurm
 from lab.results import FINISHED
 from onenet.engine import exit_on_user_error, setup_cfg
 from onenet.engine.arguments import add_opts, at_least, program_parser
@@ -54,7 +55,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--jobs", type=at_least(1), metavar="N",
-        help="runs at a time; default: one for each GPU, or one on the CPU",
+        help="runs at a time; default: one for each GPU, or one on the CPU; all on a cluster",
+    )  # fmt: skip
+    parser.add_argument("--cluster", choices=["slurm"], help="train each run as a job of a cluster")
+    parser.add_argument(
+        "--cluster-options", nargs="+", default=[], metavar="NAME=VALUE",
+        help="of the jobs, by submitit's names: partition=gpu gpus_per_node=8 timeout_min=600",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="check everything and list the runs")
     parser.add_argument(
@@ -98,6 +104,15 @@ def read_seeds(text: str) -> tuple[int, ...]:
     return seeds_of(numbers if "," in text else numbers[0])
 
 
+def find_cluster(args: argparse.Namespace, output: Path) -> Slurm | None:
+    """The cluster that is to train, if one is."""
+    if args.cluster_options and not args.cluster:
+        raise ConfigError("--cluster-options goes with --cluster slurm.")
+    if not args.cluster or args.report_only:
+        return None
+    return Slurm(output, args.cluster_options, args.jobs)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
@@ -110,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = Path(args.experiment or args.config_file)
     output = args.output or Path("output", "ablation", source.stem)
     read_config = partial(setup_cfg, add_configs=[add_assigners_config])
-    laboratory = Laboratory(experiment, output, read_config, TRAIN_NET)
+    laboratory = Laboratory(experiment, output, read_config, TRAIN_NET, find_cluster(args, output))
     if args.dry_run:
         laboratory.check()
         for job in laboratory.jobs:

@@ -45,7 +45,7 @@ pip_install torch torchvision -c constraints.txt
 say "3/4 Detectron2 v0.5 (Python only, nothing is compiled)"
 pip_install --use-pep517 --no-deps --no-build-isolation -r tools/detectron2-requirements.txt
 say "4/4 onenet, assigners and their dependencies"
-pip_install --no-build-isolation -e '.[detectron2,dev,export,large,timm]' -c constraints.txt
+pip_install --no-build-isolation -e '.[cluster,detectron2,dev,export,large,timm]' -c constraints.txt
 
 "$PYTHON" -c 'import onenet, assigners' || fail "the installation cannot be imported (see above)"
 printf '%s' "$wanted" >"$STAMP"

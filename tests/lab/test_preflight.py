@@ -82,3 +82,9 @@ def test_weights_that_are_missing(prepare, few_digits, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(few_digits))
     runs, configs = prepare(arm("a", MODEL__WEIGHTS="no.pth"))
     assert refused(check_trainable, runs, configs).startswith('arm "a": ')
+
+
+def test_a_batch_that_several_processes_cannot_share(prepare):
+    runs, configs = prepare(arm("a", SOLVER__IMS_PER_BATCH="4"))
+    message = refused(partial(check_trainable, num_processes=3), runs, configs)
+    assert "SOLVER.IMS_PER_BATCH 4 cannot be divided among 3 processes" in message

@@ -114,6 +114,13 @@ def test_a_dry_run_checks_data_as_well(few_digits, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_options_without_a_cluster(tmp_path):
+    tool = runpy.run_path(str(TOOL))
+    args = tool["parse_args"](["--experiment", "a.yaml", "--cluster-options", "nodes=2"])
+    with pytest.raises(UserError, match="--cluster-options goes with --cluster slurm"):
+        tool["find_cluster"](args, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -20,11 +20,12 @@ from onenet.engine.metrics_file import (
 from onenet.evaluation.coco import counted_detections
 
 from .columns import run_metrics
+from .console import FAILURE, read_failure
 from .detection_curves import detection_curves
 from .experiment import Run
 from .results import FAILED, FINISHED, MISSING, Tree
-from .runner import FAILURE
 
+MACHINE = "machine.txt"  # in the folder of a run that was trained on another machine than this
 MAX_POINTS = 150  # of a learning curve
 # What is drawn over training: titles of the charts by the key of the log.
 HISTORY = {
@@ -60,7 +61,8 @@ def collect_run(run: Run, cfg: CfgNode) -> Tree:
 
     Returns:
         Plain values: ``seed folder iterations status``; of a finished run also ``seconds metrics
-        history curves histogram``, of a failed one ``exit_code tail``.
+        history curves histogram``, of a failed one ``tail`` and, if
+        known, ``exit_code``.
     """
     records = read_metrics(run.output_dir)
     results = final_results(records, cfg.SOLVER.MAX_ITER)
@@ -101,6 +103,13 @@ def max_detections(cfg: CfgNode) -> int:
     return counted_detections(cfg.TEST.DETECTIONS_PER_IMAGE)
 
 
+def describe_machines(runs: Iterable[Run], device: str) -> str:
+    """The machines that the runs name, or else this one, with the device that it trains on."""
+    files = (run.output_dir / MACHINE for run in runs)
+    named = {file.read_text(encoding="utf-8") for file in files if file.exists()}
+    return " | ".join(sorted(named)) or describe_machine(device)
+
+
 def describe_machine(device: str) -> str:
     """The processor or the GPU, and the version of PyTorch."""
     if device.startswith("cuda"):
@@ -118,10 +127,9 @@ def _processor() -> str:
 
 
 def _why_not(run: Run) -> Tree:
-    file = run.output_dir / FAILURE
-    if not file.exists():
+    if not (run.output_dir / FAILURE).exists():
         return {"status": MISSING}
-    return {"status": FAILED, **json.loads(file.read_text(encoding="utf-8"))}
+    return {"status": FAILED, **read_failure(run.output_dir)}
 
 
 def _history(records: Iterable[Mapping[str, float]], key: str, max_iter: int) -> list[list[float]]:

@@ -10,7 +10,8 @@ from detectron2.config import CfgNode
 from onenet.files import write_text
 from tqdm import tqdm
 
-from .collect import collect_run, describe_machine, history_titles, max_detections
+from .cluster import Slurm, check_no_jobs
+from .collect import collect_run, describe_machines, history_titles, max_detections
 from .experiment import Experiment, Run, plan
 from .preflight import ReadConfig, check_comparable, check_folders, check_trainable, read_configs
 from .report_html import write_html
@@ -30,6 +31,7 @@ class Laboratory:
         output: folder for the runs and the report.
         read_config: from a config file and ``[KEY, VALUE, ...]`` to a config.
         train_net: the program that trains.
+        cluster: what trains the runs elsewhere; None: this machine does.
 
     Raises:
         UserError: a config cannot be read, two arms are the same, or a folder in ``output`` holds a
@@ -37,10 +39,16 @@ class Laboratory:
     """
 
     def __init__(
-        self, experiment: Experiment, output: Path, read_config: ReadConfig, train_net: Path
+        self,
+        experiment: Experiment,
+        output: Path,
+        read_config: ReadConfig,
+        train_net: Path,
+        cluster: Slurm | None = None,
     ):
         self.experiment = experiment
         self.output = output
+        self.cluster = cluster
         self.runs: list[Run] = plan(experiment, output)
         self.configs: list[CfgNode] = read_configs(self.runs, read_config)
         check_comparable(self.runs, self.configs)
@@ -57,22 +65,31 @@ class Laboratory:
             UserError: with the arm, what does not fit, and the remedy.
         """
         open_runs = [i for i, job in enumerate(self.jobs) if not job.finished]
-        check_trainable([self.runs[i] for i in open_runs], [self.configs[i] for i in open_runs])
+        check_trainable(
+            [self.runs[i] for i in open_runs],
+            [self.configs[i] for i in open_runs],
+            num_processes=self.cluster.num_processes if self.cluster else 1,
+        )
 
     def train(self, num_jobs: int | None = None) -> None:
         """Train the runs that are not finished; what a run prints is in ``console.txt`` of it.
 
         Args:
-            num_jobs: how many at a time, by default one for each GPU, or one on the CPU.
+            num_jobs: how many at a time on this machine, by default one for each GPU, or one on
+                the CPU.
 
         Raises:
             UserError: data or weights are missing, before anything is trained.
         """
         if all(job.finished for job in self.jobs):
             return
-        slots = count_slots(num_jobs, self.configs[0].MODEL.DEVICE == "cpu")
         self.check()
-        run_all(self.jobs, slots, self.output)
+        if self.cluster:
+            self.cluster.run_all(self.jobs)
+        else:
+            check_no_jobs(self.output)
+            slots = count_slots(num_jobs, self.configs[0].MODEL.DEVICE == "cpu")
+            run_all(self.jobs, slots, self.output)
 
     def report(self, command: str) -> Tree:
         """Write ``report.html``, ``report.md`` and ``results.json`` of what there is.
@@ -92,7 +109,7 @@ class Laboratory:
             self.experiment,
             runs,
             command=command,
-            machine=describe_machine(self.configs[0].MODEL.DEVICE),
+            machine=describe_machines(self.runs, self.configs[0].MODEL.DEVICE),
             dataset=self.configs[0].DATASETS.TEST[0],
             max_detections=max_detections(self.configs[0]),
             history=history_titles(run for some in runs.values() for run in some),

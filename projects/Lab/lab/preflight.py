@@ -100,8 +100,14 @@ def check_folders(runs: Sequence[Run], configs: Sequence[CfgNode]) -> None:
             )
 
 
-def check_trainable(runs: Sequence[Run], configs: Sequence[CfgNode]) -> None:
+def check_trainable(
+    runs: Sequence[Run], configs: Sequence[CfgNode], *, num_processes: int = 1
+) -> None:
     """Check datasets and weights, once for each arm.
+
+    Args:
+        runs, configs: those that are to be trained.
+        num_processes: of each run.
 
     Raises:
         UserError: with the arm, what does not fit, and the remedy.
@@ -113,6 +119,6 @@ def check_trainable(runs: Sequence[Run], configs: Sequence[CfgNode]) -> None:
             continue
         checked.add(arm_folder)
         try:
-            check_run(cfg)
+            check_run(cfg, num_processes=num_processes)
         except UserError as error:
             raise UserError(f'arm "{run.arm.label}": {error}') from None

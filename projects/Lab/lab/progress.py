@@ -41,8 +41,9 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._bar.close()
 
-    def update(self) -> None:
-        """Look how far the runs are."""
+    def update(self, where: str = "") -> None:
+        """Look how far the runs are; ``where`` they are is shown behind the bar."""
+        self._bar.set_postfix_str(where, refresh=False)
         progress = self._iterations() - self._bar.n
         if progress > 0:
             self._bar.update(progress)
@@ -60,8 +61,12 @@ class Progress:
             outcome = "AP {bbox/AP:.1f}, with NMS {bbox_nms/AP:.1f}".format(**results)
         else:
             outcome = f"FAILED, {failure}"
-        self._bar.write(f"[{len(self._ended)}/{len(self._jobs)}] {job.run.name}: {outcome}")
+        self.say(f"[{len(self._ended)}/{len(self._jobs)}] {job.run.name}: {outcome}")
         self._describe()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.write(text)
 
     def _describe(self) -> None:
         self._bar.set_description(f"{len(self._ended)}/{len(self._jobs)} runs")

@@ -117,7 +117,8 @@ def failures(results: Tree) -> str:
             name = f"{arm['label']}, seed {run['seed']}"
             if run["status"] == "failed":
                 tail = "\n".join(f"    {line}" for line in run["tail"])
-                parts.append(f"{name}: failed with exit code {run['exit_code']}\n\n{tail}")
+                code = f" with exit code {run['exit_code']}" if "exit_code" in run else ""
+                parts.append(f"{name}: failed{code}\n\n{tail}")
             elif run["status"] != FINISHED:
                 parts.append(f"{name}: {run['status']}")
     return "\n\n".join(["## Runs without a result", *parts]) if parts else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -18,13 +17,11 @@ import torch
 from onenet.engine.metrics_file import final_results, read_metrics
 from onenet.errors import UserError
 
+from .console import CONSOLE, FAILURE, failure_text, note_failure
 from .experiment import Run
 from .progress import Progress
 
-CONSOLE = "console.txt"  # what the process of a run has printed
-FAILURE = "failure.json"  # exit code and last lines of one that ended with an error
 LOCK = ".lock"
-TAIL_LINES = 15
 POLL_SECONDS = 0.5
 PATIENCE = 10  # seconds for a process to end when asked to
 
@@ -87,7 +84,7 @@ def run_all(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], output: Pat
         UserError: another program is training into that folder.
     """
     waiting = [job for job in jobs if not job.finished]
-    with _locked(output) as lock, Progress(jobs) as progress, contextlib.ExitStack() as stack:
+    with locked(output) as lock, Progress(jobs) as progress, contextlib.ExitStack() as stack:
         running: dict[int, _Process] = {}
         stack.callback(lambda: _end(running.values()))
         while waiting or running:
@@ -129,11 +126,8 @@ class _Process:
         if self._process.returncode == 0 and self.job.finished:
             return None
         folder = self.job.run.output_dir
-        text = (folder / CONSOLE).read_text(encoding="utf-8", errors="replace")
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()][-TAIL_LINES:]
-        content = {"exit_code": self._process.returncode, "tail": lines}
-        (folder / FAILURE).write_text(json.dumps(content), encoding="utf-8")
-        return f"exit code {self._process.returncode}\n" + "\n".join(lines)
+        note_failure(folder, exit_code=self._process.returncode)
+        return failure_text(folder)
 
     def ask_to_end(self) -> None:
         self._process.terminate()
@@ -155,7 +149,15 @@ def _end(processes: Sequence[_Process]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(output: Path) -> Iterator[IO]:
+def locked(output: Path) -> Iterator[IO]:
+    """Hold the folder of an experiment, so that no second program trains into it.
+
+    Yields:
+        The lock, which is held until every process that has it open has ended.
+
+    Raises:
+        UserError: another process holds it.
+    """
     output.mkdir(parents=True, exist_ok=True)
     with open(output / LOCK, "w") as lock:
         try:

@@ -43,6 +43,14 @@ def test_the_place_is_no_difference(saved):
     assert config_differences(cfg, moved) == []
 
 
+def test_what_is_off_without_a_gpu_is_no_difference_there(saved):
+    cfg, folder = saved
+    cfg.SOLVER.AMP.ENABLED = not cfg.SOLVER.AMP.ENABLED
+    assert len(config_differences(cfg, folder)) == 1
+    cfg.MODEL.DEVICE = "cuda"
+    assert config_differences(cfg, folder) == []
+
+
 def test_evaluating_a_run_does_not_make_it_another(saved):
     cfg, folder = saved
     evaluated = cfg.clone()

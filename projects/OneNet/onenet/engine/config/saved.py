@@ -13,7 +13,8 @@ from detectron2.config import CfgNode
 from .files import flatten
 
 FILE_NAME = "config.yaml"
-IRRELEVANT = ("OUTPUT_DIR", "MODEL.DEVICE")  # where a run was made does not make it another
+DEVICE, AMP = "MODEL.DEVICE", "SOLVER.AMP.ENABLED"
+IRRELEVANT = ("OUTPUT_DIR", DEVICE)  # where a run was made does not make it another
 _ABSENT = "absent"
 
 
@@ -66,7 +67,8 @@ def _both(cfg: CfgNode, output_dir: str | os.PathLike) -> tuple[dict[str, Any], 
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
         raise ValueError(f"{file} cannot be read") from None
     wanted = dict(flatten(yaml.safe_load(cfg.dump())))
-    for key in IRRELEVANT:
+    same_device = there.get(DEVICE) == wanted[DEVICE]
+    for key in IRRELEVANT if same_device else (*IRRELEVANT, AMP):  # which is off on a CPU
         there[key] = wanted[key]
     if Path(there.get("MODEL.WEIGHTS", "")).parent == Path(output_dir):
         there["MODEL.WEIGHTS"] = wanted["MODEL.WEIGHTS"]  # the run itself was evaluated since
