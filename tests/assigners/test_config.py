@@ -17,7 +17,6 @@ from assigners import (
 from detectron2.config import get_cfg
 from onenet import ASSIGNER_REGISTRY, add_onenet_config, build_assigner
 from onenet.errors import ConfigError
-from onenet.geometry import elementwise_ciou
 
 from ..refused import REFUSED
 
@@ -109,7 +108,7 @@ def test_presets_of_tal(preset, topk, alpha, is_yolo, one_to_one):
     key = "MODEL.OneNet.ASSIGNER.TAL."
     tal = TAL(config(f"{key}PRESET", preset))
     assert (tal.topk, tal.alpha, tal.beta, tal.one_to_one) == (topk, alpha, 6, one_to_one)
-    assert (tal.overlap is elementwise_ciou) == is_yolo
+    assert tal.ciou == is_yolo
     assert (tal.inside_first, tal.widen) == (is_yolo, is_yolo)
     changed = TAL(config(f"{key}PRESET", preset, f"{key}TOPK", 1, f"{key}SOFT_LABELS", False))
     assert (changed.topk, changed.alpha, changed.soft_labels) == (1, alpha, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -9,6 +10,7 @@ from detectron2.config import configurable
 from onenet import ASSIGNER_REGISTRY, Assigner, Assignment, GroundTruth, Predictions, Priors
 from onenet.assignment import Condition, Explanation
 from onenet.assignment.explanation import pair_values, ranks
+from onenet.assignment.overlaps import PairwiseIoU
 from onenet.assignment.pieces import check_max_pairs, pieces
 from onenet.assignment.selection import SmallestSoFar
 from onenet.errors import ConfigError
@@ -116,7 +118,7 @@ class TAL(Assigner):
         self.beta = beta
         self.inside_first = inside_first
         self.margin = MARGIN_INSIDE_FIRST if inside_first else MARGIN_INSIDE_LAST
-        self.overlap = elementwise_ciou if ciou else elementwise_iou
+        self.ciou = ciou
         self.widen = widen
         self.one_to_one = one_to_one
         self.soft_labels = soft_labels
@@ -132,8 +134,8 @@ class TAL(Assigner):
 
     @torch.no_grad()
     def explain(self, priors: Priors, predictions: Predictions, gt: GroundTruth) -> Explanation:
-        parts = pieces(priors, predictions, gt, self.max_pairs)
-        found = [self._overlap_and_metric(predicted, gt) for _, _, predicted in parts]
+        found = self._pairs(priors, predictions, gt)
+        found = [(overlap.clone(), metric) for _, _, overlap, metric in found]
         overlap, metric = (torch.cat(values, dim=-1) for values in zip(*found, strict=True))
         depth = depth_inside(priors.points, self._regions(priors, gt.boxes)) - self.margin
         inside, valid = depth > 0, gt.valid[..., None]
@@ -205,8 +207,7 @@ class TAL(Assigner):
         """Steps 1 to 3: (B, R) int64, the ground truth of each sample, G where there is none."""
         regions = self._regions(priors, gt.boxes)
         best, favourite = SmallestSoFar(self.topk), []
-        for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
-            overlap, metric = self._overlap_and_metric(predicted, gt)
+        for start, part, overlap, metric in self._pairs(priors, predictions, gt):
             # 1 or 0: masks are slow on a CPU, products are not.
             candidate = gt.valid[..., None].float()
             if self.inside_first:
@@ -234,15 +235,26 @@ class TAL(Assigner):
         low = torch.where(short, center - half, boxes[..., :2])
         return torch.cat([low, torch.where(short, center + half, boxes[..., 2:])], dim=-1)
 
-    def _overlap_and_metric(
-        self, predictions: Predictions, gt: GroundTruth
-    ) -> tuple[Tensor, Tensor]:
-        """Step 1: of every pair, each (B, G, r)."""
-        overlap = self._overlap(predictions.boxes[:, None], gt.boxes[:, :, None])
-        return overlap, self._metric(scores_for(predictions, gt.labels), overlap)
+    def _pairs(
+        self, priors: Priors, predictions: Predictions, gt: GroundTruth
+    ) -> Iterator[tuple[int, Priors, Tensor, Tensor]]:
+        """Step 1, for some samples at a time.
+
+        Yields:
+            The index of the first, their priors, overlap and metric (B, G, r); the next piece may
+            overwrite the overlap.
+        """
+        iou = iter(PairwiseIoU(predictions.boxes.float(), gt, self.max_pairs))
+        for start, part, predicted in pieces(priors, predictions, gt, self.max_pairs):
+            if self.ciou:
+                overlap = self._overlap(predicted.boxes[:, None], gt.boxes[:, :, None])
+            else:
+                overlap = next(iou)[1].nan_to_num_(0)
+            yield start, part, overlap, self._metric(scores_for(predicted, gt.labels), overlap)
 
     def _overlap(self, boxes: Tensor, others: Tensor) -> Tensor:
-        return self.overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)
+        overlap = elementwise_ciou if self.ciou else elementwise_iou
+        return overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)
 
     def _metric(self, score: Tensor, overlap: Tensor) -> Tensor:
         return _power(score, self.alpha).mul(_power(overlap, self.beta)).nan_to_num_(0)
@@ -261,7 +273,7 @@ def _power(values: Tensor, exponent: float) -> Tensor:
     """``values ** exponent``; the usual 6 is several times faster by multiplication."""
     if exponent == 1:
         return values
-    return values.pow(3).square_() if exponent == 6 else values.pow(exponent)
+    return values.square().mul_(values).square_() if exponent == 6 else values.pow(exponent)
 
 
 def _largest(values: Tensor, index: Tensor, slots: int) -> Tensor:
