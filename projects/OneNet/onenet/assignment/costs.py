@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..geometry import MIN_AREA
 from ..structures import GroundTruth
+from .pieces import in_rows
 
 # The official implementation adds this inside of both logarithms.
 LOG_EPS = 1e-8
@@ -60,21 +61,27 @@ def box_cost(boxes: Tensor, gt: GroundTruth, l1_weight: float, giou_weight: floa
     Returns:
         (B, G, r).
     """
-    # Every ground truth reads the sides of all samples: contiguous ones save a third of the time.
-    x1, y1, x2, y2 = (side[:, None].contiguous() for side in boxes.unbind(-1))
-    gx1, gy1, gx2, gy2 = (side[..., None] for side in gt.boxes.unbind(-1))
-    scale_x, scale_y = gt.scale[..., 0, None], gt.scale[..., 1, None]
-    width, height, gt_width, gt_height = x2 - x1, y2 - y1, gx2 - gx1, gy2 - gy1
+    # Rows, because every ground truth reads the sides of all samples; both axes at once where the
+    # result is small, because a GPU takes as long to launch an operation as to do it.
+    sides = in_rows(boxes).mT
+    extent = sides[:, 2:] - sides[:, :2]
+    gt_extent = gt.boxes[..., 2:] - gt.boxes[..., :2]
+    per_pixel = l1_weight / gt.image_size.flip(-1)
+    own = (extent * per_pixel[..., None]).sum(dim=1)
+    gt_own = (gt_extent * per_pixel[:, None]).sum(dim=-1).add_(giou_weight)
+    cost = own[:, None] + gt_own[..., None]
 
+    x1, y1, x2, y2 = (side[:, None] for side in sides.unbind(1))
+    gx1, gy1, gx2, gy2 = (side[..., None] for side in gt.boxes.unbind(-1))
     overlap_x = torch.minimum(x2, gx2).sub_(torch.maximum(x1, gx1))
     overlap_y = torch.minimum(y2, gy2).sub_(torch.maximum(y1, gy1))
-    cost = overlap_x * (-2 * l1_weight / scale_x)
-    cost.addcmul_(overlap_y, -2 * l1_weight / scale_y)
-    cost.add_(l1_weight * (width / scale_x + height / scale_y))
-    cost.add_(l1_weight * (gt_width / scale_x + gt_height / scale_y) + giou_weight)
+    cost.addcmul_(overlap_x, per_pixel[:, 0, None, None], value=-2)
+    cost.addcmul_(overlap_y, per_pixel[:, 1, None, None], value=-2)
     if giou_weight == 0:
         return cost
 
+    width, height = (side[:, None] for side in extent.unbind(1))
+    gt_width, gt_height = (side[..., None] for side in gt_extent.unbind(-1))
     hull = (width + gt_width).sub_(overlap_x).mul_((height + gt_height).sub_(overlap_y))
     intersection = overlap_x.clamp_(min=0).mul_(overlap_y.clamp_(min=0))
     union = (width * height + gt_width * gt_height).sub_(intersection).clamp_(min=MIN_AREA)
