@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -10,6 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .class_loss import ClassLoss, binary_cross_entropy
+
+FUSED = find_spec("triton") is not None  # PyTorch for CUDA brings it, that for other devices not
 
 
 class _FocalNegatives(ClassLoss):
@@ -139,4 +143,12 @@ def negative_focal_loss(
     Returns:
         () the sum.
     """
-    return _NegativeFocalLoss.apply(logits, weight, alpha, gamma)
+    fused = FUSED and logits.is_cuda and logits.dtype == torch.float32
+    function = _fused() if fused else _NegativeFocalLoss
+    return function.apply(logits, weight, alpha, gamma)
+
+
+def _fused() -> type[torch.autograd.Function]:
+    from .focal_kernels import FusedNegativeFocalLoss  # which needs Triton
+
+    return FusedNegativeFocalLoss
