@@ -15,6 +15,8 @@ OPERATORS = {
     "aten::unique_consecutive",
 }
 CALLS = {"cpu", "tolist"}
+# Its kernel for CPUs reads the number of the step, which the one for GPUs gets as a tensor.
+ONLY_ON_A_CPU = {"aten::_fused_adamw_"}
 
 
 class Fetches(TorchFunctionMode):
@@ -42,4 +44,12 @@ def waits(function):
     """
     with Fetches() as fetches, profile(activities=[ProfilerActivity.CPU]) as profiler:
         function()
-    return fetches.names + [e.name for e in profiler.events() if e.name in OPERATORS]
+    events = [e for e in profiler.events() if e.name in OPERATORS]
+    return fetches.names + [e.name for e in events if not ONLY_ON_A_CPU & set(callers(e))]
+
+
+def callers(event):
+    """Names of the operators within which one was called."""
+    while event.cpu_parent is not None:
+        event = event.cpu_parent
+        yield event.name

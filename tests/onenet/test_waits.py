@@ -1,20 +1,36 @@
-"""A training step never waits for the device: not in its forward pass, nor in its backward pass.
+"""A training step never waits for the device: not in its forward pass, nor in its backward pass,
+nor in its hooks, the clipping of gradients and the update, but where losses are logged.
 
 Assigners alone are watched in test_assigner_contract.py.
 """
 
 import warnings
+from itertools import cycle
 
 import assigners
 import pytest
 import torch
+from detectron2.engine.hooks import IterationTimer
 from detectron2.modeling import build_model
+from detectron2.structures import ImageList
+from detectron2.utils.events import EventStorage
 from onenet import ASSIGNER_REGISTRY
 from onenet.criterion import BOX_LOSSES, CLASS_LOSSES, CRITERION_REGISTRY
+from onenet.engine import (
+    AMPStep,
+    AssignmentStatistics,
+    AssignmentTime,
+    MeanStepTime,
+    Step,
+    StepSeed,
+    build_optimizer,
+)
+from onenet.engine.hooks.progress import TrainingProgress
 
 from ..refused import REFUSED
 from ..waits import waits
 
+CLIP_ALL = ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model")
 HEADS = {
     "plain": ("CenterNet",),
     "deformable": ("CenterNet", "MODEL.OneNet.DCN", True),
@@ -33,8 +49,11 @@ HEADS = {
 
 
 @pytest.fixture
-def step(tiny_cfg, make_inputs):
-    """Make a function that does the forward and the backward pass of a training step."""
+def trained(tiny_cfg, make_inputs):
+    """Make a config, a model and a batch whose images are not preprocessed in the step.
+
+    Detectron2 pads by tensors of sizes, which are on the host whatever the device is.
+    """
 
     def make(head, *options):
         cfg = tiny_cfg(head)
@@ -44,9 +63,24 @@ def step(tiny_cfg, make_inputs):
         inputs = make_inputs()
         for image in inputs:
             image["ignore_boxes"] = torch.tensor([[2.0, 2, 40, 40]])
-        # Detectron2 pads by tensors of sizes, which are on the host whatever the device is.
         images = model.preprocess_image(inputs)
-        model.preprocess_image = lambda _: images
+        model.preprocess_image = lambda batch: replace_images(images, len(batch))
+        return cfg, model, inputs
+
+    return make
+
+
+def replace_images(images, count):
+    """The first images of a batch."""
+    return ImageList(images.tensor[:count], images.image_sizes[:count])
+
+
+@pytest.fixture
+def step(trained):
+    """Make a function that does the forward and the backward pass of a training step."""
+
+    def make(head, *options):
+        _, model, inputs = trained(head, *options)
 
         def function():
             losses = model(inputs)
@@ -87,6 +121,61 @@ def test_class_losses(step, name):
 @pytest.mark.parametrize("name", BOX_LOSSES)
 def test_box_losses(step, name):
     assert waits(step("FCOS", "MODEL.OneNet.BOX_LOSS", name)) == []
+
+
+STEPS = {
+    "AdamW": (),
+    "SGD": ("SOLVER.OPTIMIZER", "SGD"),
+    "clipping": ("SOLVER.CLIP_GRADIENTS.ENABLED", True, *CLIP_ALL),
+    "clipping of each": ("SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.OPTIMIZER", "SGD"),
+    "in parts": ("SOLVER.ACCUMULATE", 2),
+    "stages in parts": ("SOLVER.ACCUMULATE", 2, "MODEL.OneNet.NUM_STAGES", 2),
+}
+
+
+@pytest.fixture
+def whole_step(trained, monkeypatch):
+    """Make a function that runs steps with their hooks, as on a GPU between two lines of the log.
+
+    AMP is given a precision, or none.
+    """
+    monkeypatch.setattr("onenet.engine.step.on_host", lambda losses: False)
+
+    def make(precision, *options):
+        cfg, model, inputs = trained("CenterNet", *options)
+        arguments = model, cycle([inputs]), build_optimizer(cfg, model)
+        parts = {"num_parts": cfg.SOLVER.ACCUMULATE}
+        if precision is None:
+            step = Step(*arguments, **parts)
+        else:
+            step = AMPStep(*arguments, device="cpu", precision=precision, **parts)
+        step.is_read = lambda iteration: False
+        step.register_hooks([IterationTimer(), AssignmentTime(), AssignmentStatistics()])
+        step.register_hooks([TrainingProgress(), MeanStepTime(), StepSeed(0)])
+        step.max_iter, step.start_iter = 1000, 0
+        step.storage = EventStorage()
+
+        def function():
+            with step.storage:
+                step.before_train()
+                for step.iter in range(3):
+                    step.before_step()
+                    step.run_step()
+                    step.after_step()
+
+        return function
+
+    return make
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_whole_steps(whole_step, kind):
+    assert waits(whole_step(None, *STEPS[kind])) == []
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_whole_steps_in_half_precision(whole_step, precision):
+    assert waits(whole_step(precision, *STEPS["clipping"])) == []
 
 
 VALUES, MASK = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([True, False, True])

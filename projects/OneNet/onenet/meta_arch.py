@@ -160,8 +160,8 @@ class OneNet(nn.Module):
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalise, pad at the right and bottom, and stack the images."""
-        images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std
-                  for x in batched_inputs]  # fmt: skip
+        images = (x["image"].to(self.device, non_blocking=True) for x in batched_inputs)
+        images = [(image - self.pixel_mean) / self.pixel_std for image in images]
         multiple = padding_multiple(self.backbone, MIN_SIZE_DIVISIBILITY)
         return ImageList.from_tensors(images, multiple)
 
@@ -194,10 +194,14 @@ class OneNet(nn.Module):
         """The same as they are trained, at the samples of the head."""
         return self.head(self.features(images))
 
+    def network(self, images: Tensor) -> tuple[list[Tensor], dict[str, Predictions], Priors]:
+        """What takes the time of a step: the features, and what the head makes of them."""
+        features = self.features(images)
+        return features, *self.head(features)
+
     def losses(self, images: Tensor, gt: GroundTruth) -> dict[str, Tensor]:
         """The losses of all branches by name; those of any but the first end with its name."""
-        features = self.features(images)
-        branches, priors = self.head(features)
+        features, branches, priors = self.network(images)
         losses = {}
         for index, (branch, predictions) in enumerate(branches.items()):
             own = self.criteria[branch](priors, predictions, gt, features)

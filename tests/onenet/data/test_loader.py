@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from onenet.data import build_test_loader, build_train_loader
+from onenet.data import build_test_loader, build_train_loader, loader
 from onenet.data.loader import check_loader, group_by_aspect, load_train_dicts
 from onenet.errors import ConfigError, UserError
 
@@ -202,3 +202,13 @@ def test_one_size_for_a_batch_is_one_of_a_list(cfg):
     cfg.INPUT.ONE_SIZE_PER_BATCH, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = True, "range"
     with pytest.raises(ConfigError, match='MIN_SIZE_TRAIN_SAMPLING is "range"'):
         check_loader(cfg)
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True), ("cuda:1", True)])
+def test_images_for_a_gpu_are_read_into_pinned_memory(dataset, cfg, monkeypatch, device, pinned):
+    dataset([(i, BOX, 1) for i in range(3)])
+    options = {}
+    monkeypatch.setattr(loader, "DataLoader", lambda dataset, **x: options.update(x) or [])
+    cfg.MODEL.DEVICE = device
+    list(build_train_loader(cfg))
+    assert options["pin_memory"] == pinned

@@ -34,6 +34,7 @@ def test_passes_and_leaves_nothing(digits_cfg, caplog):
         (("SOLVER.WARMUP_METHOD", "slow"), ["slow"]),
         (("SOLVER.ACCUMULATE", "3"), ["ACCUMULATE 3", "2 images"]),
         (("SOLVER.ACCUMULATE", "0"), ["ACCUMULATE 0"]),
+        (("SOLVER.AMP.PRECISION", "bf16"), ["SOLVER.AMP.PRECISION", "bf16", "bfloat16"]),
         (("DATALOADER.SAMPLER_TRAIN", "Sampler"), ["SAMPLER_TRAIN", "Sampler", "TrainingSampler"]),
     ],
     ids=lambda value: value[0],
@@ -216,6 +217,11 @@ def test_a_model_that_cannot_be_built_without_weights_is_checked_later(digits_cf
             ["SOLVER.ACCUMULATE", 2, "MODEL.META_ARCHITECTURE", "RetinaNet"],
             1,
             ["ACCUMULATE 2", "RetinaNet"],
+        ),
+        (
+            ["SOLVER.COMPILE", True, "MODEL.META_ARCHITECTURE", "RetinaNet"],
+            1,
+            ["COMPILE", "RetinaNet"],
         ),
     ],
 )

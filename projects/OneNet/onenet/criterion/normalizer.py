@@ -32,13 +32,18 @@ class Normalizer:
     @torch.no_grad()
     def __call__(self, assignment: Assignment, gt: GroundTruth) -> Tensor:
         """The denominator, () float32, see :func:`share_of_all`."""
-        return self.of(gt.valid.sum() if assignment.normalizer is None else assignment.normalizer)
+        if assignment.normalizer is None:
+            return self._share(gt.valid.sum(), objects=True)
+        return self._share(assignment.normalizer)
 
-    @torch.no_grad()
     def of(self, local: Tensor) -> Tensor:
         """The denominator, () float32, of which ``local`` () is what this process adds to it."""
+        return self._share(local)
+
+    @torch.no_grad()
+    def _share(self, local: Tensor, objects: bool = False) -> Tensor:
         local = local.float()
-        return share_of_all(local) if self._parts is None else self._parts.add(local)
+        return share_of_all(local) if self._parts is None else self._parts.add(local, objects)
 
     @contextmanager
     def in_parts(self, count: int) -> Iterator[Parts]:
@@ -61,10 +66,17 @@ class Parts:
         self.count = count
         self._expected: Tensor | None = None
         self._local: list[Tensor] = []
+        self._alike = True
 
-    def add(self, local: Tensor) -> Tensor:
-        """The expected denominator, () float32; ``local`` () is the part's share of it here."""
+    def add(self, local: Tensor, objects: bool) -> Tensor:
+        """The expected denominator, () float32.
+
+        Args:
+            local: () the part's share of it here.
+            objects: whether that is the number of objects, which is the same for all branches.
+        """
         self._local.append(local)
+        self._alike &= objects
         if self._expected is None:
             self._expected = share_of_all(local) * self.count
         return self._expected
@@ -76,7 +88,8 @@ class Parts:
             UserError: branches differ in their denominators, so that one factor does not do.
         """
         branches = share_of_all(torch.stack(self._local).view(self.count, -1).sum(dim=0))
-        if len(branches) > 1 and len(set(branches.tolist())) > 1:
+        # Read back only where that is not known: it waits for the device.
+        if len(branches) > 1 and not self._alike and len(set(branches.tolist())) > 1:
             raise UserError(DENOMINATORS_DIFFER)
         return self._expected / branches[0]
 

@@ -15,7 +15,7 @@ from .base import Loss
 from .box_losses import paired_boxes, paired_priors
 
 # Offsets are divided by these, so that all four are about as large; as in SSD and R-CNN.
-OFFSET_STDS = (0.1, 0.1, 0.2, 0.2)
+SHIFT_STD, SCALE_STD = 0.1, 0.2
 
 
 class SideLoss(Loss):
@@ -85,13 +85,14 @@ class BoundedIoULoss(SideLoss):
 
 
 def offset_difference(boxes: Tensor, targets: Tensor, priors: Tensor) -> Tensor:
-    """Difference of two boxes' offsets from a prior box, in units of :data:`OFFSET_STDS`.
+    """Difference of two boxes' offsets from a prior box, in units of their usual spread.
 
     Args:
         boxes, targets, priors: each (..., 4), pixels.
     """
     difference = encode_offsets(boxes, priors) - encode_offsets(targets, priors)
-    return difference / difference.new_tensor(OFFSET_STDS)
+    # Two numbers, not a tensor of four: that would be a copy to the device in every step.
+    return torch.cat([difference[..., :2] / SHIFT_STD, difference[..., 2:] / SCALE_STD], dim=-1)
 
 
 def balanced_l1(

@@ -31,12 +31,25 @@ class TrainLoader:
     """Training batches without end, each of them a function of the seed and its iteration.
 
     Iterating costs nothing before the first batch is asked for: the worker processes start then.
+
+    Args:
+        dataset: gives an image.
+        batches: says which.
+        num_workers: processes that read images.
+        pin_memory: whether a GPU takes the images, which can then be copied while it computes.
     """
 
-    def __init__(self, dataset: Dataset, batches: TrainingBatches, num_workers: int):
+    def __init__(
+        self,
+        dataset: Dataset,
+        batches: TrainingBatches,
+        num_workers: int,
+        pin_memory: bool = False,
+    ):
         self.dataset = dataset
         self.batches = batches
         self.num_workers = num_workers
+        self.pin_memory = pin_memory
 
     def start_at(self, iteration: int) -> None:
         """Let whoever iterates from now on begin with the batch of this iteration."""
@@ -48,6 +61,7 @@ class TrainLoader:
             batch_sampler=self.batches,
             num_workers=self.num_workers,
             collate_fn=trivial_batch_collator,
+            pin_memory=self.pin_memory,
         )
 
 
@@ -72,7 +86,8 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         group_by_aspect(records) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else one_group,
     )
     dataset = SeededDataset(DatasetFromList(records, copy=False), build_train_mappers(cfg), seed)
-    return TrainLoader(dataset, batches, cfg.DATALOADER.NUM_WORKERS)
+    on_gpu = cfg.MODEL.DEVICE.startswith("cuda")
+    return TrainLoader(dataset, batches, cfg.DATALOADER.NUM_WORKERS, pin_memory=on_gpu)
 
 
 def build_train_mappers(cfg: CfgNode) -> list[OneNetDatasetMapper]:

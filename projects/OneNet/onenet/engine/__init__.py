@@ -1,7 +1,6 @@
 """Everything around the model: config files, training, checkpoints and programs."""
 
 from ..checkpoint.checkpointer import Checkpointer
-from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .checks import check_run, check_weights
 from .config.saved import config_differences, set_aside
 from .hooks.assignment_probe import AssignmentProbe
@@ -15,11 +14,11 @@ from .launch import count_processes, exit_on_user_error, launch
 from .metrics_file import final_results, read_metrics, training_seconds
 from .optimizer import build_optimizer
 from .setup import setup_cfg, setup_run
+from .step import AMPStep, Step
 from .trainer import Trainer
 
 __all__ = [
-    "AccumulatingAMPTrainer",
-    "AccumulatingTrainer",
+    "AMPStep",
     "AssignmentProbe",
     "AssignmentStatistics",
     "AssignmentTime",
@@ -28,6 +27,7 @@ __all__ = [
     "InitialWeights",
     "LogContinuation",
     "MeanStepTime",
+    "Step",
     "StepSeed",
     "Trainer",
     "build_optimizer",

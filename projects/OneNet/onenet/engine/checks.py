@@ -134,10 +134,16 @@ def check_batch(cfg: CfgNode, num_processes: int) -> None:
             f"SOLVER.ACCUMULATE {parts} cannot divide the {images} images of a process in a step "
             f"(SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}, processes: {divisor})."
         )
-    if parts > 1 and cfg.MODEL.META_ARCHITECTURE != "OneNet":
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if parts > 1 and architecture != "OneNet":
         raise ConfigError(
             f"SOLVER.ACCUMULATE {parts} is for MODEL.META_ARCHITECTURE OneNet, whose losses can be "
-            f'added up; "{cfg.MODEL.META_ARCHITECTURE}" takes 1.'
+            f'added up; "{architecture}" takes 1.'
+        )
+    if solver.COMPILE and architecture != "OneNet":
+        raise ConfigError(
+            "SOLVER.COMPILE True is for MODEL.META_ARCHITECTURE OneNet, whose losses are apart of "
+            f'the network; "{architecture}" takes False.'
         )
 
 

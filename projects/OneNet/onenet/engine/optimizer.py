@@ -12,6 +12,7 @@ from detectron2.solver.build import (
 from torch import nn
 
 from ..errors import ConfigError, choose
+from .step import PRECISIONS
 
 OPTIMIZERS = ("ADAMW", "SGD")
 FULL_MODEL = "full_model"
@@ -49,15 +50,16 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _build(solver: CfgNode, groups: list[dict]) -> torch.optim.Optimizer:
+    # Fused: several times faster than the loop over parameters, and without a question to the
+    # device where a GradScaler has found gradients that are not finite.
     if solver.OPTIMIZER == "SGD":
+        momentum, nesterov = solver.MOMENTUM, solver.NESTEROV
         optimizer = torch.optim.SGD(
-            groups, solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV
+            groups, solver.BASE_LR, momentum=momentum, nesterov=nesterov, fused=True
         )
     else:
-        # Several times faster than the loop over parameters, but blind to what a GradScaler needs:
-        # with AMP the gradients must be unscaled before they are clipped.
-        optimizer = torch.optim.AdamW(groups, solver.BASE_LR, fused=not solver.AMP.ENABLED)
-        optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
+        optimizer = torch.optim.AdamW(groups, solver.BASE_LR, fused=True)
+    optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
     optimizer.register_load_state_dict_pre_hook(_keep_settings)
     return optimizer
 
@@ -69,6 +71,7 @@ def check_optimizer(solver: CfgNode) -> None:
         ConfigError: a name is unknown, or a number is none or negative.
     """
     choose("SOLVER.OPTIMIZER", solver.OPTIMIZER, OPTIMIZERS)
+    choose("SOLVER.AMP.PRECISION", solver.AMP.PRECISION, PRECISIONS)
     clipping = solver.CLIP_GRADIENTS
     if clipping.ENABLED:
         choose("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", clipping.CLIP_TYPE, CLIP_TYPES)
@@ -135,11 +138,16 @@ def add_full_model_clipping(
 ) -> None:
     """Clip the norm of all gradients together before every step of ``optimizer``.
 
-    A ``GradScaler`` unscales the gradients before it calls ``step``, and therefore before this.
+    Nothing is read back. Gradients that a ``GradScaler`` has left for a fused optimizer to unscale
+    are unscaled before.
     """
 
     def clip(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        scale = getattr(optimizer, "grad_scale", None)
+        if scale is not None:
+            torch._foreach_div_([p.grad for p in parameters if p.grad is not None], scale)
+            optimizer.grad_scale = None
         torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
 
     optimizer.register_step_pre_hook(clip)

@@ -10,14 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import (
-    AMPTrainer,
-    DefaultTrainer,
-    HookBase,
-    SimpleTrainer,
-    TrainerBase,
-    create_ddp_model,
-)
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -28,7 +21,6 @@ from ..compat import TrainerStateMixin
 from ..data import build_test_loader, build_train_loader, load_records, told_names
 from ..errors import UserError
 from ..evaluation import build_evaluator, candidates_offered, in_tiles
-from .accumulation import AccumulatingAMPTrainer, AccumulatingTrainer
 from .divergence import divergence
 from .hooks.assignment_probe import AssignmentProbe, build_probe
 from .hooks.assignment_statistics import AssignmentStatistics
@@ -37,11 +29,15 @@ from .hooks.best_checkpoint import BestCheckpoint
 from .hooks.initial_weights import InitialWeights
 from .hooks.progress import MeanStepTime, TrainingProgress
 from .hooks.resume import LogContinuation, StepSeed
+from .losses_read import Diverged
 from .metrics_file import was_evaluated
 from .optimizer import build_optimizer
 from .parallel import unwrapped
+from .step import PRECISIONS, AMPStep, Step
 
 logger = logging.getLogger(__name__)
+
+LOG_PERIOD = 20  # iterations; Detectron2's
 
 
 class Trainer(TrainerStateMixin, DefaultTrainer):
@@ -70,6 +66,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
             device_ids=None if cfg.MODEL.DEVICE == "cpu" else [comm.get_local_rank()],
         )
         self._trainer = build_step(cfg, model, data_loader, optimizer)
+        self._trainer.is_read = self._reads_losses
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         names = told_names((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST), cfg.MODEL.OneNet.NUM_CLASSES)
         self.checkpointer = Checkpointer(
@@ -115,10 +112,16 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         """
         try:
             super().run_step()
-        except FloatingPointError:
+        except Diverged as error:
             saved = self.checkpointer.has_checkpoint()
             last = self.checkpointer.get_checkpoint_file() if saved else ""
-            raise divergence(self.cfg, self.iter, last) from None
+            raise divergence(self.cfg, error.iteration, last) from None
+
+    def _reads_losses(self, iteration: int) -> bool:
+        """Whether losses are logged after an iteration, or what they tell of is saved."""
+        done, cfg = iteration + 1, self.cfg
+        periods = LOG_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.TEST.EVAL_PERIOD
+        return done == self.max_iter or any(n > 0 and done % n == 0 for n in periods)
 
     def _lost_an_evaluation(self) -> bool:
         """Whether one was due after the checkpoint; the same answer in all processes."""
@@ -141,6 +144,8 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         model = super().build_model(cfg)
         if cfg.SOLVER.CHANNELS_LAST:
             model = model.to(memory_format=torch.channels_last)
+        if cfg.SOLVER.COMPILE:
+            model.network = torch.compile(model.network)
         return model
 
     # Detectron2 looks these up in the class.
@@ -203,10 +208,10 @@ def build_step(
     model: nn.Module,
     data_loader: Iterable[list[dict]],
     optimizer: torch.optim.Optimizer,
-) -> SimpleTrainer:
+) -> Step:
     """Build the inner trainer, which runs a step, in one go or ``SOLVER.ACCUMULATE`` parts."""
-    amp, num_parts = cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.ACCUMULATE
-    if num_parts == 1:
-        return (AMPTrainer if amp else SimpleTrainer)(model, data_loader, optimizer)
-    trainer = AccumulatingAMPTrainer if amp else AccumulatingTrainer
-    return trainer(model, data_loader, optimizer, num_parts=num_parts)
+    arguments, num_parts = (model, data_loader, optimizer), cfg.SOLVER.ACCUMULATE
+    if not cfg.SOLVER.AMP.ENABLED:
+        return Step(*arguments, num_parts=num_parts)
+    device, precision = torch.device(cfg.MODEL.DEVICE).type, PRECISIONS[cfg.SOLVER.AMP.PRECISION]
+    return AMPStep(*arguments, device=device, precision=precision, num_parts=num_parts)

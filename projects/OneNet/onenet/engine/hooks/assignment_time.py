@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 import torch
 from detectron2.engine import HookBase
@@ -10,6 +11,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ...criterion import LearnedCriterion
+from ..losses_read import at_iteration
 from ..parallel import unwrapped
 from .assignment_statistics import PREFIX
 
@@ -21,8 +23,9 @@ class AssignmentTime(HookBase):
     """Stores the seconds that the model's assigners took in each step, as ``assign/time``.
 
     All their calls in a step count: for every branch, and every part of an accumulated batch. On a
-    GPU they are marked by events in the stream, so that the time is the device's, and read only if
-    they have passed by the end of the step: nothing waits for the device. To compare with ``time``,
+    GPU they are marked by events in the stream, so that the time is the device's, and read at the
+    end of the first step by which they have passed: nothing waits for the device. When losses are
+    logged, the device has done all but the update of the last step. To compare with ``time``,
     which Detectron2 stores of the whole step. A :class:`LearnedCriterion` has no such time: it
     assigns only to show it.
     """
@@ -30,6 +33,7 @@ class AssignmentTime(HookBase):
     def __init__(self) -> None:
         self._handles: list[RemovableHandle] = []
         self._calls: list[Clock] = []
+        self._steps: deque[tuple[int, list[Clock]]] = deque()  # not read yet, with their iterations
 
     def before_train(self) -> None:
         criteria = unwrapped(self.trainer.model).criteria.values()
@@ -51,9 +55,16 @@ class AssignmentTime(HookBase):
         self._calls[-1].stop()
 
     def after_step(self) -> None:
-        seconds = [clock.seconds() for clock in self._calls]
-        if seconds and None not in seconds:
-            self.trainer.storage.put_scalar(NAME, sum(seconds))
+        if self._calls:
+            self._steps.append((self.trainer.iter, self._calls))
+        while self._steps:
+            iteration, calls = self._steps[0]
+            seconds = [clock.seconds() for clock in calls]
+            if None in seconds:
+                return
+            with at_iteration(self.trainer.storage, iteration):
+                self.trainer.storage.put_scalar(NAME, sum(seconds))
+            self._steps.popleft()
 
     def after_train(self) -> None:
         for handle in self._handles:
