@@ -22,7 +22,7 @@ AT_MOST = {
     "CenterNet": 120,
     "OneToFew": 135,
     "SimOTA": 160,
-    "TAL": 260,
+    "TAL": 270,
     "OTA": 470,  # 50 rounds of Sinkhorn's algorithm
     "PAA": 3830,  # 100 rounds of expectation maximisation
 }

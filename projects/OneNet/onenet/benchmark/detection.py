@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RUNTIMES = ("pytorch", "onnxruntime")
+DEVICES = ("cpu", "cuda")
 PICTURE_SCALE = 1.25  # of the pictures to the network's input, so that there is something to resize
 
 
@@ -66,6 +67,7 @@ def time_stages(
     iterations: int = 10,
     warmup: int = 2,
     clock: Callable[[], float] | None = None,
+    devices: Sequence[str] = DEVICES,
 ) -> list[Stages]:
     """Time a detector with random weights, on the CPU and on a GPU where there is one.
 
@@ -77,6 +79,7 @@ def time_stages(
         iterations: how often each stage is timed, in turns with the others.
         warmup: how often it is run before that.
         clock: gives seconds, see :func:`measure_in_turns`.
+        devices: some of :data:`DEVICES`.
 
     Raises:
         UserError: the model cannot be exported, or what exports it is missing.
@@ -90,7 +93,7 @@ def time_stages(
     rows = []
     for images in batches:
         pictures = random_pictures(images, size)
-        for parts in _each_runtime(cfg, model, card, (images, 3, *size), runtimes):
+        for parts in _each_runtime(cfg, model, card, (images, 3, *size), runtimes, devices):
             logger.info("Timing %s on %s, %d images ...", parts.runtime, parts.device, images)
             rows.append(_time(parts, pictures, iterations, warmup, clock))
     return rows
@@ -109,18 +112,20 @@ def _each_runtime(
     card: ModelCard,
     shape: tuple[int, int, int, int],
     runtimes: Sequence[str],
+    devices: Sequence[str],
 ) -> Iterator[StagedDetector]:
     from ..export.runtimes import in_onnxruntime, in_pytorch  # which needs onnxruntime
 
     images, _, *size = shape
     tails = TopKTail(model.max_detections, size), NmsTail(cfg, _level_sizes(model, size), size)
     if "pytorch" in runtimes:
-        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        there = ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
+        for device in (x for x in there if x in devices):
             yield in_pytorch(model.to(device), card, images, *tails)
         model.cpu()
     if "onnxruntime" in runtimes:
         with TemporaryDirectory() as folder:
-            yield from in_onnxruntime(model, card, shape, *tails, Path(folder))
+            yield from in_onnxruntime(model, card, shape, *tails, Path(folder), devices)
 
 
 @torch.inference_mode()

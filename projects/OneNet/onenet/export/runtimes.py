@@ -71,6 +71,7 @@ def in_onnxruntime(
     top_k: TopKTail,
     nms: NmsTail,
     folder: Path,
+    devices: Sequence[str] = ("cpu", "cuda"),
 ) -> list[StagedDetector]:
     """The exported detector on each device that onnxruntime has here.
 
@@ -80,6 +81,7 @@ def in_onnxruntime(
         shape: of the batches; the stages take no other.
         top_k, nms: the tails.
         folder: for files.
+        devices: types of those that count.
     """
     network, images = Network(model), (torch.zeros(shape, dtype=torch.uint8),)
     with torch.no_grad():
@@ -89,8 +91,14 @@ def in_onnxruntime(
             program = torch.export.export(module, inputs, strict=False)
             save_onnx(translate(program), folder / f"{name}.onnx")
     save_onnx(to_onnx(trace(DetectionGraph(model)), card.to_properties()), folder / "model.onnx")
-    providers = [x for x in (CPU, CUDA) if x in onnxruntime.get_available_providers()]
-    return [_load(folder, provider, shape[0]) for provider in providers]
+    wanted = (provider for kind, provider in device_types().items() if kind in devices)
+    return [_load(folder, provider, shape[0]) for provider in wanted]
+
+
+def device_types() -> dict[str, str]:
+    """The types of device that onnxruntime has here, and its names of what runs there."""
+    providers = onnxruntime.get_available_providers()
+    return {kind: x for kind, x in (("cpu", CPU), ("cuda", CUDA)) if x in providers}
 
 
 def _load(folder: Path, provider: str, batch_size: int) -> StagedDetector:
