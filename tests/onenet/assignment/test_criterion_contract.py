@@ -48,7 +48,7 @@ class Local(Normalizer):
         super().__init__()
         self.locals = []
 
-    def of(self, local):
+    def of(self, local, objects=False):
         self.locals.append(local)
         return torch.ones_like(local, dtype=torch.float32)
 

@@ -168,14 +168,19 @@ def test_memory_layout_changes_nothing(make_problem, solver):
 
 
 class LargestTensor(TorchDispatchMode):
-    """Remembers the most elements that an operator returned."""
+    """Remembers the most elements of new memory that an operator returned."""
 
     elements = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        tensors = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
-        self.elements = max([self.elements, *(x.numel() for x in tensors)])
+        given, made = (
+            [x for x in tree_leaves(tree) if isinstance(x, torch.Tensor)]
+            for tree in ((args, kwargs), result)
+        )
+        known = {x.untyped_storage().data_ptr() for x in given}
+        new = [x.numel() for x in made if x.untyped_storage().data_ptr() not in known]
+        self.elements = max([self.elements, *new])
         return result
 
 

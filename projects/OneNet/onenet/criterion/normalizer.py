@@ -29,19 +29,20 @@ class Normalizer:
     def __init__(self) -> None:
         self._parts: Parts | None = None
 
-    @torch.no_grad()
     def __call__(self, assignment: Assignment, gt: GroundTruth) -> Tensor:
         """The denominator, () float32, see :func:`share_of_all`."""
         if assignment.normalizer is None:
-            return self._share(gt.valid.sum(), objects=True)
-        return self._share(assignment.normalizer)
-
-    def of(self, local: Tensor) -> Tensor:
-        """The denominator, () float32, of which ``local`` () is what this process adds to it."""
-        return self._share(local)
+            return self.of(gt.valid.sum(), objects=True)
+        return self.of(assignment.normalizer)
 
     @torch.no_grad()
-    def _share(self, local: Tensor, objects: bool = False) -> Tensor:
+    def of(self, local: Tensor, objects: bool = False) -> Tensor:
+        """The denominator, () float32.
+
+        Args:
+            local: () what this process adds to it.
+            objects: whether that is the number of objects, which is the same for all branches.
+        """
         local = local.float()
         return share_of_all(local) if self._parts is None else self._parts.add(local, objects)
 
@@ -69,11 +70,9 @@ class Parts:
         self._alike = True
 
     def add(self, local: Tensor, objects: bool) -> Tensor:
-        """The expected denominator, () float32.
+        """The expected denominator, () float32, where ``local`` () is the part's share of it here.
 
-        Args:
-            local: () the part's share of it here.
-            objects: whether that is the number of objects, which is the same for all branches.
+        ``objects`` as for :meth:`Normalizer.of`.
         """
         self._local.append(local)
         self._alike &= objects
