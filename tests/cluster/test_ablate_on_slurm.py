@@ -22,10 +22,10 @@ folder = pathlib.Path(sys.argv[sys.argv.index("OUTPUT_DIR") + 1])
 saved = folder / "last_checkpoint"
 begin = int(saved.read_text()) if saved.exists() else 0
 print("Starting training from iteration", begin, flush=True)
-for step in range(begin, 300):
+for step in range(begin, 500):
     time.sleep(0.3)
     saved.write_text(str(step + 1))
-record = {"iteration": 300, "bbox/AP": 1.0, "bbox_nms/AP": 2.0}
+record = {"iteration": 500, "bbox/AP": 1.0, "bbox_nms/AP": 2.0}
 (folder / "metrics.json").write_text(json.dumps(record))
 """
 TIMES = ("time", "mean_time", "assign/time", "data_time", "rank_data_time", "eta_seconds")
@@ -176,7 +176,7 @@ def test_a_time_limit_is_an_interruption(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "POLL_SECONDS", 1)
     (tmp_path / "train_net.py").write_text(STEPS)
     run = Run(Arm("a", "a.yaml", {}), 1, tmp_path / "out" / "a" / "seed1")
-    job = make_job(run, 300, tmp_path / "train_net.py")
+    job = make_job(run, 500, tmp_path / "train_net.py")
     Slurm(tmp_path / "out", ["timeout_min=3", "signal_delay_s=60"]).run_all([job])
     assert job.finished
     first, second, *_ = starts_in(run.output_dir / "console.txt")
