@@ -32,10 +32,10 @@ VERSION: 2
 KILLER = """
 import os, runpy, signal, sys
 import onenet, torch
-from detectron2.engine import SimpleTrainer
+from onenet.engine import Step
 
 when, iteration = sys.argv[1], int(sys.argv[2])
-run_step, save = SimpleTrainer.run_step, torch.save
+run_step, save = Step.run_step, torch.save
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -52,7 +52,7 @@ def half_a_save(data, file, *args, **kwargs):
         die()
     save(data, file, *args, **kwargs)
 
-SimpleTrainer.run_step, torch.save = step, half_a_save
+Step.run_step, torch.save = step, half_a_save
 sys.argv = sys.argv[3:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
