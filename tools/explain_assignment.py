@@ -32,7 +32,7 @@ from detectron2.data import MapDataset, MetadataCatalog
 from onenet.criterion import Criterion
 from onenet.data.annotated import annotated_mapper, annotated_records
 from onenet.engine import exit_on_user_error, setup_cfg
-from onenet.engine.arguments import at_least, program_parser
+from onenet.engine.arguments import add_assignment_inputs, at_least, program_parser
 from onenet.files import write_text
 from onenet.inspection.coverage_report import coverage_report, format_coverage
 from onenet.inspection.subjects import UNTRAINED, build_variant, load_moment, moments
@@ -48,18 +48,7 @@ COVERAGE = "coverage.json"
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = program_parser(__doc__)
-    parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument(
-        "--input", nargs="+", required=True, help="a registered dataset, or images and folders"
-    )
-    parser.add_argument("--annotations", metavar="FILE", help="COCO json of these images")
-    parser.add_argument(
-        "--assigners",
-        nargs="+",
-        metavar="NAME[:KEY=VALUE,...]",
-        help="keys are those below MODEL.OneNet, default: the assigner of the config",
-    )
-    parser.add_argument("--weights", metavar="FILE", help="of a trained model, default: untrained")
+    add_assignment_inputs(parser)
     parser.add_argument(
         "--weights-before", metavar="FILE", help=f'beside it, other weights, or "{UNTRAINED}"'
     )

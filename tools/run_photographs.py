@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train detectors of trees on real photographs, and look for the trees of a whole one.
 
-One without NMS and one with it train for the same time (``make photographs``). It can be
+One without NMS and one with it train for as many steps (``make photographs``). It can be
 interrupted and run again: it goes on where it was, and trains nothing twice.
 
 tools/run_photographs.py

@@ -8,7 +8,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "explain_assignment.py"
-TINY = ROOT / "tests" / "tiny.yaml"
 
 
 @pytest.fixture
@@ -21,14 +20,6 @@ def run(monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def config(tmp_path):
-    """The tiny detector, on small images; without weights of its own."""
-    path = tmp_path / "config.yaml"
-    path.write_text(f'_BASE_: "{TINY}"\nINPUT: {{MIN_SIZE_TEST: 64}}\nSEED: 1\nVERSION: 2\n')
-    return path
 
 
 @pytest.fixture

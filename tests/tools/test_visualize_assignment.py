@@ -14,7 +14,6 @@ from detectron2.modeling import build_model
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "visualize_assignment.py"
-TINY = ROOT / "tests" / "tiny.yaml"
 SIDE = 120  # of a panel, pixels
 
 
@@ -28,14 +27,6 @@ def run(monkeypatch, capsys):
         return capsys.readouterr().err
 
     return run
-
-
-@pytest.fixture
-def config(tmp_path):
-    """The tiny detector, on small images; without weights of its own."""
-    path = tmp_path / "config.yaml"
-    path.write_text(f'_BASE_: "{TINY}"\nINPUT: {{MIN_SIZE_TEST: 64}}\nSEED: 1\nVERSION: 2\n')
-    return path
 
 
 @pytest.fixture

@@ -26,3 +26,19 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def add_assignment_inputs(parser: ArgumentParser) -> None:
+    """Add what a program that looks at label assignment is told: images, rules and weights."""
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--input", nargs="+", required=True, help="a registered dataset, or images and folders"
+    )
+    parser.add_argument("--annotations", metavar="FILE", help="COCO json of these images")
+    parser.add_argument(
+        "--assigners",
+        nargs="+",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="keys are those below MODEL.OneNet, default: the assigner of the config",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="of a trained model, default: untrained")
