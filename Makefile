@@ -9,7 +9,8 @@ BASE_PYTHON ?= python3
 PYTHON ?= .venv/bin/python
 # Tests, and runs of an ablation, go on in this many processes of one thread each.
 JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
+# A worker that dies ends the run: whatever killed it is not to be met again by the next one.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 # oneDNN's convolutions as where there is AVX2 or SSE4.1 at most; PyTorch's own loops without either.
 ISA = ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default

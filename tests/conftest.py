@@ -8,6 +8,17 @@ from dataclasses import replace
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def the_environment_stays():
+    """A variable that a test leaves behind changes what the tests after it see."""
+    before = dict(os.environ)
+    yield
+    left = {name for name, _ in before.items() ^ os.environ.items()} - {"PYTEST_CURRENT_TEST"}
+    os.environ.clear()
+    os.environ.update(before)
+    assert not left, f"left changed in os.environ: {sorted(left)}"
+
+
 @pytest.fixture(scope="session")
 def few_digits(tmp_path_factory):
     """A folder for DETECTRON2_DATASETS that holds digits_{train,val}, cut down to a few scenes."""
