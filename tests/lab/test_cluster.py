@@ -4,12 +4,10 @@ tests/cluster has the same with Slurm itself.
 """
 
 import json
-import os
 import pickle
 import signal
 import sys
 from types import SimpleNamespace
-from unittest import mock
 
 import pytest
 from lab import Arm, Run
@@ -182,8 +180,7 @@ def training(cluster, jobs, monkeypatch):
         training = Training(job)
         handler = signal.getsignal(signal.SIGUSR2)
         try:
-            with mock.patch.dict(os.environ):  # where submitit leaves the variables of torchrun
-                training()
+            training()
         finally:
             signal.signal(signal.SIGUSR2, handler)
         return training
