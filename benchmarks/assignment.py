@@ -1,6 +1,6 @@
 r"""Time and peak memory of the assigners, beside mmdetection and loops like the original codes'.
 
-    python benchmarks/assignment.py [--threads 2] [--device cpu] [--rounds 15]
+    python benchmarks/assignment.py [--threads 2] [--device cpu] [--rounds 15] [--only TAL PAA]
 
 Two images of 800 x 1344 pixels, 20 and 100 ground truths each. MaxIoU, ATSS and FCOS run on the
 five levels of a feature pyramid (R = 22400 with one prior a location, 201600 with nine), CenterNet
@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows that begin with these")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if mmdet_assigners() is None:
@@ -188,6 +189,8 @@ def main() -> None:
     for objects in OBJECTS:
         print(f"\nB = {IMAGES}, G = {objects}, {args.device}, {args.threads} threads")
         for name, ours, theirs in benchmarks(objects, args.device):
+            if args.only and not name.startswith(tuple(args.only)):
+                continue
             if torch.device(args.device).type == "cuda":
                 ours()  # the first call loads kernels
                 check_no_synchronisation(ours)

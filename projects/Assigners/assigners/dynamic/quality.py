@@ -30,7 +30,7 @@ def logits_for(predictions: Predictions, labels: Tensor) -> Tensor:
 
 def scores_for(predictions: Predictions, labels: Tensor) -> Tensor:
     """(B, G, R) the detection score of every sample for the class (B, G) of every ground truth."""
-    scores = logits_for(predictions, labels).sigmoid()
+    scores = logits_for(predictions, labels).sigmoid_()
     if predictions.quality is None:
         return scores
     return scores * predictions.quality.float().sigmoid()[:, None]

@@ -257,7 +257,8 @@ class TAL(Assigner):
         return overlap(boxes.float(), others).clamp_(min=0).nan_to_num_(0)
 
     def _metric(self, score: Tensor, overlap: Tensor) -> Tensor:
-        return _power(score, self.alpha).mul(_power(overlap, self.beta)).nan_to_num_(0)
+        """Of scores that nobody needs any more: they are overwritten."""
+        return _power(score, self.alpha).mul_(_power(overlap, self.beta)).nan_to_num_(0)
 
     def _own_metric(
         self, predictions: Predictions, gt: GroundTruth, index: Tensor, positive: Tensor
