@@ -14,6 +14,7 @@ import official_step
 import torch
 from assigners import add_assigners_config
 from detectron2.config import CfgNode
+from detectron2.utils.events import EventStorage
 from onenet.benchmark.step import random_batches
 from onenet.criterion import LearnedCriterion
 from onenet.engine import Trainer, build_optimizer, setup_cfg
@@ -196,11 +197,12 @@ class DetectronStep:
         self.precision = PRECISIONS.get(setting.precision)
         self.optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
         (self.inputs,) = random_batches(setting.cfg(device), setting.batch, setting.size)
+        self.storage = EventStorage()  # the models write into the one that is open
 
     def __call__(self, mark: Mark) -> None:
         mark("")
         self.optimizer.zero_grad()
-        with autocast(self.device, self.precision):
+        with self.storage, autocast(self.device, self.precision):
             losses = self.model(self.inputs)
         mark("forward")  # with assignment and losses, which are inside
         sum(losses.values()).backward()

@@ -4,8 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import onenet  # noqa: F401  (makes older Detectron2 versions importable)
+
+# isort: split
 import pytest
 import torch
+from detectron2.utils.events import get_event_storage
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -75,6 +79,19 @@ def test_the_matrix_is_whole_and_begins_with_the_usual(scripts):
         "onenet_fcos_R50_selector",
     }
     assert {s.precision for s in settings[:4]} == {"float32", "bfloat16"}
+
+
+def test_a_model_of_detectron2_may_log(scripts):
+    step = scripts["step"]
+
+    class Logs(torch.nn.Linear):
+        def forward(self, inputs):
+            get_event_storage().put_scalar("images", len(inputs))
+            return {"loss": self.weight.sum()}
+
+    setting = step.Setting("digits/onenet_R18_digits", (64, 96), 2)
+    taken = step.measure(step.DetectronStep(Logs(1, 1), setting, "cpu"), 2, "cpu", 2, 1)
+    assert list(taken.milliseconds) == ["forward", "backward", "optimizer"]
 
 
 def test_what_does_not_fit_into_the_time_is_left_out_and_named(scripts, monkeypatch):
