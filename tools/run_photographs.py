@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train detectors of trees on real photographs, and look for the trees of a whole one.
 
-One without NMS and one with it train for as many steps (``make photographs``). It can be
+One without NMS and one with it train for as many seconds (``make photographs``). It can be
 interrupted and run again: it goes on where it was, and trains nothing twice.
 
 tools/run_photographs.py
@@ -32,6 +32,7 @@ from whole_pictures import Outcome, look_at_whole
 CONFIGS = ROOT / "configs" / "trees"
 WHOLE = "trees_whole_val"  # the photograph that the tiles of trees_val are cut from
 PANEL = 900  # width of a whole photograph in the comparison, pixels
+STEP_SECONDS = 0.25  # of either, on 2 cores
 
 
 class Detector(NamedTuple):
@@ -42,7 +43,6 @@ class Detector(NamedTuple):
         folder: of its run.
         config: name of its config.
         opts: what it changes there.
-        step_seconds: of a training step, on 2 cores.
         nms: whether it needs it.
     """
 
@@ -50,13 +50,14 @@ class Detector(NamedTuple):
     folder: str
     config: str
     opts: tuple[str, ...]
-    step_seconds: float
     nms: bool
 
 
-FIRST = Detector("selector, no NMS", "selector", "onenet_lite0_trees_selector", (), 0.6, False)
-RIVAL = Detector(
-    "FCOS, NMS", "fcos", "onenet_lite0_trees", ("MODEL.OneNet.ASSIGNER.NAME", "FCOS"), 0.6, True
+DETECTORS = (
+    Detector("selector, no NMS", "selector", "onenet_lite0_trees_selector", (), False),
+    Detector(
+        "FCOS, NMS", "fcos", "onenet_lite0_trees", ("MODEL.OneNet.ASSIGNER.NAME", "FCOS"), True
+    ),
 )
 
 
@@ -74,20 +75,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def command_line(
-    detector: Detector, args: argparse.Namespace, max_iter: int | None = None
-) -> tuple[str, list[str]]:
+def command_line(detector: Detector, args: argparse.Namespace) -> tuple[str, list[str]]:
     """The config file of a detector, and the keys that differ from it."""
     opts = [*detector.opts, *args.opts, "OUTPUT_DIR", str(args.output_dir / detector.folder)]
-    if max_iter is not None:
-        opts += ["SOLVER.MAX_ITER", str(max_iter)]
     return os.path.relpath(CONFIGS / f"{detector.config}.yaml"), opts
 
 
-def config(detector: Detector, args: argparse.Namespace, max_iter: int | None = None) -> CfgNode:
+def config(detector: Detector, args: argparse.Namespace) -> CfgNode:
     """The config of a detector."""
-    file, opts = command_line(detector, args, max_iter)
-    return setup_cfg(file, opts, add_configs=[add_assigners_config])
+    return setup_cfg(*command_line(detector, args), add_configs=[add_assigners_config])
 
 
 def trained(cfg: CfgNode) -> CfgNode:
@@ -138,18 +134,14 @@ def summarize(rows: Sequence[Mapping[str, str]]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what is not done yet."""
     args = parse_args(argv)
-    first = config(FIRST, args)
-    steps = round(first.SOLVER.MAX_ITER * FIRST.step_seconds / RIVAL.step_seconds)
-    lengths = {FIRST: None, RIVAL: steps}
-    cfgs = {detector: config(detector, args, length) for detector, length in lengths.items()}
+    cfgs = {detector: config(detector, args) for detector in DETECTORS}
     for cfg in cfgs.values():
         free_output_folder(cfg)
     say("1/4 Data: tiles of photographs of forests, a few seconds if they are not there yet.")
-    check_datasets_available([*first.DATASETS.TRAIN, *first.DATASETS.TEST, WHOLE])
+    check_datasets_available([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, WHOLE])
     results = {}
     for number, (detector, cfg) in enumerate(cfgs.items(), start=2):
-        file, opts = command_line(detector, args, lengths[detector])
-        results[detector] = train(f"{number}/4", file, opts, cfg, detector.step_seconds)
+        results[detector] = train(f"{number}/4", *command_line(detector, args), cfg, STEP_SECONDS)
     say(f"4/4 Looking for the trees of {WHOLE}, and drawing, about a minute.")
     outcomes = {
         detector: look_at_whole(trained(cfg), WHOLE, detector.title, nms=detector.nms)
