@@ -113,10 +113,8 @@ def test_gradients_are_unscaled_before_the_update(cfg, monkeypatch):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, device="cpu", precision=torch.float16, **options)
 
-        def _forward_backward(self, part):
-            losses = self.model(part)
-            self.grad_scaler.scale(sum(losses.values())).backward()
-            return {name: loss.detach() for name, loss in losses.items()}
+        def _forward(self, part):
+            return self.model(part)
 
     whole, losses = one_step(cfg, parts=1)
     monkeypatch.setattr("onenet.engine.trainer.Step", Scaled)

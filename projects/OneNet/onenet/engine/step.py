@@ -43,7 +43,6 @@ class Step(SimpleTrainer):
         batch = next(self._data_loader_iter)
         data_time = time.perf_counter() - start
 
-        self.optimizer.zero_grad()
         losses = self._forward_backward(batch) if self.num_parts == 1 else self._in_parts(batch)
         self._losses.add(self.iter, losses, data_time)
         if on_host(losses) or self.is_read(self.iter):
@@ -56,7 +55,7 @@ class Step(SimpleTrainer):
             for index in range(self.num_parts):
                 part = batch[index :: self.num_parts]
                 with self._gradients_stay_here(index):
-                    losses.append(self._forward_backward(part))
+                    losses.append(self._forward_backward(part, is_first=index == 0))
             correction = parts.correction()
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         torch._foreach_mul_(gradients, correction)
@@ -68,10 +67,18 @@ class Step(SimpleTrainer):
         parallel = isinstance(self.model, DistributedDataParallel)
         return self.model.no_sync() if parallel and not last else nullcontext()
 
-    def _forward_backward(self, part: list[dict]) -> dict[str, Tensor]:
-        losses = self.model(part)
-        sum(losses.values()).backward()
+    def _forward_backward(self, part: list[dict], is_first: bool = True) -> dict[str, Tensor]:
+        losses = self._forward(part)
+        if is_first:  # not before: on a CPU the backward pass takes the memory of what is freed
+            self.optimizer.zero_grad()
+        self._backward(sum(losses.values()))
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _forward(self, part: list[dict]) -> dict[str, Tensor]:
+        return self.model(part)
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()
 
     def _update(self) -> None:
         self.optimizer.step()
@@ -101,11 +108,12 @@ class AMPStep(Step):
         self.device, self.precision = device, precision
         self.grad_scaler = torch.amp.GradScaler(device, enabled=precision == torch.float16)
 
-    def _forward_backward(self, part: list[dict]) -> dict[str, Tensor]:
+    def _forward(self, part: list[dict]) -> dict[str, Tensor]:
         with torch.autocast(self.device, dtype=self.precision):
-            losses = self.model(part)
-        self.grad_scaler.scale(sum(losses.values())).backward()
-        return {name: loss.detach() for name, loss in losses.items()}
+            return self.model(part)
+
+    def _backward(self, loss: Tensor) -> None:
+        self.grad_scaler.scale(loss).backward()
 
     def _update(self) -> None:
         self.grad_scaler.unscale_(self.optimizer)
