@@ -171,7 +171,7 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # learning rate of the backbone / BASE_LR
     # new: "float16", with scaled gradients, or "bfloat16", which is float32 with fewer digits
     cfg.SOLVER.AMP.PRECISION = "float16"
-    cfg.SOLVER.COMPILE = False  # new: train the network as torch.compile makes it; needs a compiler
+    cfg.SOLVER.COMPILE = False  # new: train as torch.compile makes it; needs a compiler
     cfg.SOLVER.CHANNELS_LAST = False  # new: memory layout of the convolutions, faster on CPUs
     cfg.SOLVER.ACCUMULATE = 1  # new: a process takes its batch in this many parts, to save memory
 

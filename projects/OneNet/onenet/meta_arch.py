@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import configurable
@@ -107,6 +108,16 @@ class OneNet(nn.Module):
             for module in (self.backbone, self.neck, *self.head.children()):
                 module.train(mode and module is self.head.selector)
         return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Train as ``torch.compile`` (which gets the arguments) makes the network and the losses.
+
+        Assigners are left alone, and so are rules with losses of their own.
+        """
+        self.network = torch.compile(self.network, *args, **kwargs)
+        for criterion in self.criteria.values():
+            for loss in criterion.losses:
+                loss.compile(*args, **kwargs)
 
     @property
     def device(self) -> torch.device:

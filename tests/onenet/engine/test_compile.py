@@ -6,10 +6,8 @@ import pytest
 import torch
 from onenet.engine import Trainer
 
-HEADS = {
-    "CenterNet": (),
-    "FCOS": ("MODEL.OneNet.CENTERNESS", True),
-}
+SELECTOR = ("MODEL.OneNet.SELECTOR.ENABLED", True)
+QUALITY = ("MODEL.OneNet.CENTERNESS", True, "MODEL.OneNet.CLASS_LOSS", "varifocal")
 
 
 def losses_and_gradients(cfg, batches):
@@ -25,12 +23,22 @@ def losses_and_gradients(cfg, batches):
     return seen
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_losses_and_gradients_are_the_same(tiny_cfg, make_inputs, monkeypatch, head):
-    """For images of one size, and of others after that."""
-    whole = partial(torch.compile, backend="eager", fullgraph=True)
+@pytest.mark.parametrize(
+    "head, options, num_losses", [("CenterNet", SELECTOR, 3), ("FCOS", QUALITY, 3)]
+)
+def test_losses_and_gradients_are_the_same(
+    tiny_cfg, make_inputs, monkeypatch, head, options, num_losses
+):
+    """For images of one size, and of others after that; network and each loss in one piece."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    whole = partial(torch.compile, backend=backend, fullgraph=True)
     monkeypatch.setattr(torch, "compile", whole)
-    cfg = tiny_cfg(head, *HEADS[head])
+    cfg = tiny_cfg(head, *options)
     batches = [make_inputs(size=size) for size in ((64, 96), (64, 96), (96, 160))]
     expected = losses_and_gradients(cfg, batches)
     cfg.SOLVER.COMPILE = True
@@ -41,6 +49,7 @@ def test_losses_and_gradients_are_the_same(tiny_cfg, make_inputs, monkeypatch, h
         assert gradients.keys() == slopes.keys()
         for name, slope in slopes.items():
             assert (gradients[name] - slope).norm() <= 1e-3 * slope.norm() + 1e-6, name
+    assert len(graphs) > num_losses
 
 
 def test_a_checkpoint_does_not_show_it(tiny_cfg):

@@ -144,6 +144,7 @@ def negative_focal_loss(
         () the sum.
     """
     fused = FUSED and logits.is_cuda and logits.dtype == torch.float32
+    fused = fused and not torch.compiler.is_compiling()  # which makes such a kernel of operators
     function = _fused() if fused else _NegativeFocalLoss
     return function.apply(logits, weight, alpha, gamma)
 

@@ -145,7 +145,7 @@ class Trainer(TrainerStateMixin, DefaultTrainer):
         if cfg.SOLVER.CHANNELS_LAST:
             model = model.to(memory_format=torch.channels_last)
         if cfg.SOLVER.COMPILE:
-            model.network = torch.compile(model.network)
+            model.compile()
         return model
 
     # Detectron2 looks these up in the class.
