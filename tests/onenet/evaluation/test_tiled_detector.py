@@ -105,13 +105,17 @@ def test_config_keys(digits_cfg, few_digits_names, caplog):
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("TILE_OVERLAP", 96, "overlap of tiles is 96"), ("TILE_MERGE", "centre", '"center"')],
+    [
+        ("TEST.TILE_OVERLAP", 96, "overlap of tiles is 96"),
+        ("TEST.TILE_MERGE", "centre", '"center"'),
+        ("INPUT.FORMAT", "L", "BGR, RGB"),
+    ],
 )
 def test_keys_that_cannot_be(tiny_cfg, key, value, message):
     cfg = tiny_cfg()
     assert tile_grid(cfg) is None
     cfg.TEST.TILE, cfg.TEST.TILE_OVERLAP = 96, 32
     assert tile_grid(cfg) == TileGrid(96, 32)
-    cfg.TEST[key] = value
+    cfg.merge_from_list([key, value])
     with pytest.raises(ConfigError, match=message):
         tile_grid(cfg)

@@ -19,7 +19,7 @@ from ..errors import ConfigError, UserError, choose
 from ..image_stream import open_large_image
 from ..predict.base import prepare
 from ..predict.checkpoint import make_card
-from ..predict.model_card import ModelCard
+from ..predict.model_card import CHANNEL_ORDERS, ModelCard
 from ..predict.tiled_predictor import tile_batches
 from ..tiles import Tile, TileGrid
 from .nms_evaluator import class_wise_nms
@@ -116,11 +116,13 @@ def tile_grid(cfg: CfgNode) -> TileGrid | None:
     """The tiles of ``TEST.TILE`` and ``TEST.TILE_OVERLAP``; None where images are seen whole.
 
     Raises:
-        ConfigError: there can be no such tiles, or ``TEST.TILE_MERGE`` is unknown.
+        ConfigError: there can be no such tiles, ``TEST.TILE_MERGE`` is unknown, or images are
+            neither BGR nor RGB.
     """
     if not cfg.TEST.get("TILE"):  # a config of Detectron2 alone has no such key
         return None
     choose("TEST.TILE_MERGE", cfg.TEST.TILE_MERGE, MERGES)
+    choose("INPUT.FORMAT, with TEST.TILE", cfg.INPUT.FORMAT, CHANNEL_ORDERS)
     try:
         return TileGrid(cfg.TEST.TILE, cfg.TEST.TILE_OVERLAP)
     except UserError as error:
