@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from assigners import PAA
-from fvcore.nn import sigmoid_focal_loss
+from fvcore.nn import giou_loss, sigmoid_focal_loss
 from onenet import GroundTruth, Predictions, Priors
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
@@ -56,31 +55,47 @@ def _focal(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def paa_loop(priors: Priors, predictions: Predictions, gt: GroundTruth) -> list[Tensor]:
-    """PAA with a mixture of scikit-learn for each object; its candidates and losses are ours.
+    """PAA with a mixture of scikit-learn for each object.
 
     Returns:
         (R,) bool an image, the positives.
     """
-    rule = PAA()
-    candidates = rule.candidates(priors, predictions, gt)
-    losses = rule._losses(predictions, gt, candidates.gt)
-    positives = []
-    for image, loss in enumerate(losses):
-        positive = torch.zeros(len(priors), dtype=torch.bool, device=loss.device)
-        for index in range(gt.boxes.shape[1]):
-            mine = candidates.positive[image] & (candidates.gt[image] == index)
-            chosen = []
-            for level in range(len(priors.level_sizes)):
-                sample = (mine & (priors.level == level)).nonzero()[:, 0]
-                least = loss[sample].topk(min(9, len(sample)), largest=False).indices
-                chosen.append(sample[least])
-            sample = torch.cat(chosen)
-            if len(sample) > 1:
-                sample = sample[loss[sample].argsort()]
-                sample = sample[: _number_of_positives(loss[sample].cpu().numpy())]
-            positive[sample] = True
-        positives.append(positive)
-    return positives
+    images = zip(predictions.logits, predictions.boxes, gt.boxes, gt.labels, strict=True)
+    return [_paa_image(priors, *image) for image in images]
+
+
+def _paa_image(
+    priors: Priors, logits: Tensor, boxes: Tensor, gt_boxes: Tensor, labels: Tensor
+) -> Tensor:
+    owner = _paa_candidates(priors.boxes, gt_boxes)
+    candidate = (owner >= 0).nonzero()[:, 0]
+    mine = owner[candidate]
+    target = torch.nn.functional.one_hot(labels[mine], logits.shape[1]).float()
+    giou = giou_loss(boxes[candidate], gt_boxes[mine], reduction="none", eps=0)
+    loss = torch.zeros(len(logits), device=logits.device)
+    loss[candidate] = _focal(logits[candidate], target).sum(dim=-1) + 1.3 * giou
+    positive = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    for index in range(len(gt_boxes)):
+        chosen = []
+        for level in range(len(priors.level_sizes)):
+            sample = ((owner == index) & (priors.level == level)).nonzero()[:, 0]
+            chosen.append(sample[loss[sample].topk(min(9, len(sample)), largest=False).indices])
+        sample = torch.cat(chosen)
+        if len(sample) > 1:
+            sample = sample[loss[sample].argsort()]
+            sample = sample[: _number_of_positives(loss[sample].cpu().numpy())]
+        positive[sample] = True
+    return positive
+
+
+def _paa_candidates(priors: Tensor, gt_boxes: Tensor) -> Tensor:
+    """(R,) the object that a prior box overlaps most, by 0.1 or as no other does; else -1."""
+    iou = box_iou(gt_boxes, priors)
+    overlap, owner = iou.max(dim=0)
+    owner[overlap < 0.1] = -1
+    for index, best in enumerate(iou.amax(dim=1)):
+        owner[iou[index] == best] = index
+    return owner
 
 
 def _number_of_positives(loss: np.ndarray) -> int:
