@@ -137,3 +137,14 @@ def test_recipes_are_the_published_ones(name):
 def test_no_two_configs_write_to_the_same_folder():
     folders = [load(name).OUTPUT_DIR for name in LEAVES]
     assert len(set(folders)) == len(folders)
+
+
+def test_digits_and_photographs_have_one_recipe_with_a_selector():
+    """Rule, losses and selector are the same; the costs are of a rule that neither has."""
+    digits, trees = (
+        load(f"{name}_selector.yaml").MODEL.OneNet
+        for name in ("digits/onenet_R18_digits", "trees/onenet_lite0_trees")
+    )
+    for own in ("NUM_CLASSES", "DECONV_CHANNEL", "CLASS_COST"):
+        del digits[own], trees[own]
+    assert digits == trees
