@@ -143,8 +143,8 @@ def negative_focal_loss(
     Returns:
         () the sum.
     """
-    fused = FUSED and logits.is_cuda and logits.dtype == torch.float32
-    fused = fused and not torch.compiler.is_compiling()  # which makes such a kernel of operators
+    compiled = torch.compiler.is_compiling()  # then operators become such a kernel by themselves
+    fused = FUSED and logits.is_cuda and logits.dtype == torch.float32 and not compiled
     function = _fused() if fused else _NegativeFocalLoss
     return function.apply(logits, weight, alpha, gamma)
 
